@@ -1,0 +1,23 @@
+package model
+
+// ChangeKind says what a row of the change feed is about.
+type ChangeKind uint8
+
+// The kinds of changes. The numbers are stored: never renumber.
+const (
+	ChangeTokenRevoked   ChangeKind = 1 // Ref: the access token's id
+	ChangeGrantRevoked   ChangeKind = 2 // Ref: the grant's id
+	ChangeSubjectRevoked ChangeKind = 3 // Subject: whose grants ended
+	ChangeClientRevoked  ChangeKind = 4 // Ref: the client whose grants ended
+	ChangeKeys           ChangeKind = 5 // the service's keys changed
+	ChangeAccount        ChangeKind = 6 // Subject: the account that changed
+)
+
+// Change is a row of the change feed: something that a cache must know.
+type Change struct {
+	Seq     int64
+	Service ID
+	Kind    ChangeKind
+	Ref     ID
+	Subject string
+}

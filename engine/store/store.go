@@ -1,0 +1,103 @@
+// Package store is the contract between the engine and whatever keeps its
+// rows. A store is a handful of small readers and one Writer: every change is
+// a list of steps that are applied in one transaction or not at all.
+//
+// All methods of a Store are safe for concurrent use. They return ErrNotFound,
+// ErrConflict, ErrSpent and ErrUnavailable as errors.Is targets.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+)
+
+var (
+	// ErrNotFound: there is no such row in that service.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: the id, or the name of an account, is taken. Callers that
+	// drew the id draw another.
+	ErrConflict = errors.New("already exists")
+	// ErrSpent: a one-time handle or refresh token was used before, or has expired.
+	ErrSpent = errors.New("already used or expired")
+	// ErrUnavailable: the store cannot answer now (locked, full, closing).
+	// Nothing of the write was kept; trying again later is safe.
+	ErrUnavailable = errors.New("store unavailable")
+)
+
+// Store keeps everything that outlives a process.
+type Store interface {
+	Writer
+	Grants
+	Handles
+	Keyring
+	Registry
+	Accounts
+	Feed
+
+	// Sweep removes expired rows, looking at no more than limit rows, and
+	// reports how many went. It continues where it stopped the last time.
+	// It goes by each row's own expiry, never by its age.
+	Sweep(ctx context.Context, now time.Time, limit int) (removed int, err error)
+	// Close stops the store's goroutines and releases its files. Writes under
+	// way are answered first; later calls return ErrUnavailable.
+	Close() error
+}
+
+// Writer changes the store.
+type Writer interface {
+	// Write applies the steps in order, in one transaction. When it returns
+	// nil, everything is durable; when it returns an error, nothing was kept,
+	// unless the error is the context's, which leaves the outcome unknown.
+	// A step whose condition does not hold fails the write with the error that
+	// the step names.
+	Write(ctx context.Context, steps ...Step) error
+}
+
+// Grants reads grants and the tokens below them. A token whose grant is gone
+// is not found. Expired rows may or may not be returned: callers compare.
+type Grants interface {
+	AccessToken(ctx context.Context, service, id model.ID) (model.AccessToken, model.Grant, error)
+	RefreshToken(ctx context.Context, service, id model.ID) (model.RefreshToken, model.Grant, error)
+	Grant(ctx context.Context, service, id model.ID) (model.Grant, error)
+}
+
+// Handles reads one-time handles, redeemed ones included until they expire.
+type Handles interface {
+	Handle(ctx context.Context, service model.ID, kind model.HandleKind, id model.ID) (model.Handle, error)
+}
+
+// Keyring reads the signing keys of a service, in no order.
+type Keyring interface {
+	Keys(ctx context.Context, service model.ID) ([]model.Key, error)
+}
+
+// Registry gives issuers and clients the ids that rows refer to. The same name
+// always has the same id; an id is never given to another name.
+type Registry interface {
+	EnsureService(ctx context.Context, issuer string) (model.ID, error)
+	EnsureClients(ctx context.Context, service model.ID, aliases []string) (map[string]model.ID, error)
+}
+
+// Accounts reads users, their sessions and their consents.
+type Accounts interface {
+	AccountByKey(ctx context.Context, service model.ID, key string) (model.Account, error)
+	AccountBySubject(ctx context.Context, service model.ID, subject string) (model.Account, error)
+	// Accounts lists by id, those after the one given, at most limit.
+	Accounts(ctx context.Context, service, after model.ID, limit int) ([]model.Account, error)
+	Session(ctx context.Context, service, id model.ID) (model.Session, error)
+	Consent(ctx context.Context, service model.ID, subject string, client model.ID) (model.Consent, error)
+	// Consents lists what a subject has allowed, by client id, at most limit.
+	Consents(ctx context.Context, service model.ID, subject string, limit int) ([]model.Consent, error)
+}
+
+// Feed is the sequenced list of changes that caches follow.
+type Feed interface {
+	// Subscribe calls f for every change from now on: for this process's own
+	// writes before Write returns, for those of other processes within a
+	// second. A change may come more than once. f must be quick, must not call
+	// the store, and is never called concurrently with itself.
+	Subscribe(f func(model.Change)) (cancel func())
+}
