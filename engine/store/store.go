@@ -98,6 +98,7 @@ type Feed interface {
 	// Subscribe calls f for every change from now on: for this process's own
 	// writes before Write returns, for those of other processes within a
 	// second. A change may come more than once. f must be quick, must not call
-	// the store, and is never called concurrently with itself.
+	// the store, and is never called concurrently with itself, nor after cancel
+	// has returned.
 	Subscribe(f func(model.Change)) (cancel func())
 }

@@ -1,0 +1,165 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
+	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+var errCode = oautherr.New(oautherr.InvalidGrant, "the authorization code is unknown, has expired, was used before or belongs to another client")
+
+// authorizationCode is RFC 6749 §4.1.3 with PKCE (RFC 7636 §4.5, §4.6). What
+// is read before the write never changes in the row; that the code is used
+// once is decided by the write that stores the tokens.
+func (p *Processor) authorizationCode(ctx context.Context, client *model.Client, v params.Values, resp *Response) error {
+	if v.Get("code") == "" {
+		return oautherr.New(oautherr.InvalidRequest, "code is missing")
+	}
+	h, code, err := p.lookupCode(ctx, v.Get("code"))
+	if err != nil {
+		return err
+	}
+	if h.Redeemed {
+		return p.codeReused(ctx, client, h)
+	}
+	g, err := p.Store.Grant(ctx, p.Service.ID, h.Grant)
+	if errors.Is(err, store.ErrNotFound) || err == nil && g.Client != client.ID {
+		return errCode
+	}
+	if err != nil {
+		return err
+	}
+	if refusal := checkCode(code, v); refusal != nil {
+		return refusal
+	}
+	if err := p.requireSubject(ctx, g.Subject); err != nil {
+		return err
+	}
+	pair, err := p.redeem(ctx, client, h, &g)
+	if errors.Is(err, store.ErrSpent) {
+		// Another request was faster, or the code has expired.
+		if h, err = p.Store.Handle(ctx, p.Service.ID, model.HandleCode, h.ID); err == nil && h.Redeemed {
+			return p.codeReused(ctx, client, h)
+		}
+		return errCode
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return errCode // the grant was revoked meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	pair.describe(resp, &g)
+	resp.IDToken, err = p.idToken(&g, client, code.Nonce, code.AuthTimeWanted)
+	return err
+}
+
+func (p *Processor) lookupCode(ctx context.Context, text string) (model.Handle, *authorize.Code, error) {
+	id, secret, err := handle.Parse(handle.Code, text)
+	if err != nil {
+		return model.Handle{}, nil, errCode
+	}
+	h, err := p.Store.Handle(ctx, p.Service.ID, model.HandleCode, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !secret.Matches(h.Hash) {
+		return model.Handle{}, nil, errCode
+	}
+	if err != nil {
+		return model.Handle{}, nil, err
+	}
+	var c authorize.Code
+	if err := json.Unmarshal(h.Payload, &c); err != nil {
+		return model.Handle{}, nil, err
+	}
+	return h, &c, nil
+}
+
+// checkCode compares the request with what the code is bound to.
+func checkCode(c *authorize.Code, v params.Values) error {
+	if uri := v.Get("redirect_uri"); uri != c.RedirectURI && !(uri == "" && c.RedirectOmitted) {
+		return oautherr.New(oautherr.InvalidGrant, "redirect_uri differs from the one in the authorization request")
+	}
+	verifier := v.Get("code_verifier")
+	switch {
+	case c.Challenge == "" && v.Has("code_verifier"):
+		// A verifier without a challenge is a downgrade (RFC 9700 §4.8.2).
+		return oautherr.New(oautherr.InvalidGrant, "code_verifier is there although the authorization request had no code_challenge")
+	case c.Challenge == "":
+		return nil
+	case verifier == "":
+		return oautherr.New(oautherr.InvalidGrant, "code_verifier is missing")
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	own := base64.RawURLEncoding.EncodeToString(sum[:])
+	if len(verifier) < 43 || len(verifier) > 128 || subtle.ConstantTimeCompare([]byte(own), []byte(c.Challenge)) != 1 {
+		return oautherr.New(oautherr.InvalidGrant, "code_verifier does not match the code_challenge")
+	}
+	return nil
+}
+
+// redeem spends the code and stores what it yields, in one write.
+func (p *Processor) redeem(ctx context.Context, client *model.Client, h model.Handle, g *model.Grant) (*pair, error) {
+	var t *pair
+	err := p.Write(ctx, func() ([]store.Step, error) {
+		id := p.IDs.Next()
+		var secrets pairSecrets
+		var err error
+		if secrets.access, err = handle.NewSecret(p.Random); err != nil {
+			return nil, err
+		}
+		if secrets.refresh, err = handle.NewSecret(p.Random); err != nil {
+			return nil, err
+		}
+		if t, err = p.newPair(id, g, client, g.Scopes, p.refreshable(client, g), &secrets); err != nil {
+			return nil, err
+		}
+		steps := []store.Step{
+			store.RedeemHandle{Service: p.Service.ID, Kind: model.HandleCode, ID: h.ID, Now: p.Now().Unix()},
+			store.ExtendGrant{Service: p.Service.ID, ID: g.ID, Until: t.expiresAt()},
+		}
+		return append(steps, t.inserts()...), nil
+	})
+	return t, err
+}
+
+// refreshable reports whether the grant comes with a refresh token: the client
+// is registered for it, and when the request is an OpenID Connect one, asked
+// for offline_access (OpenID Connect Core §11).
+func (p *Processor) refreshable(client *model.Client, g *model.Grant) bool {
+	return p.Supports(model.GrantRefreshToken) && client.Allows(model.GrantRefreshToken) &&
+		(slices.Contains(g.Scopes, "offline_access") || !slices.Contains(g.Scopes, "openid"))
+}
+
+// codeReused revokes what the first use gave (RFC 6749 §4.1.2, RFC 9700 §4.5).
+func (p *Processor) codeReused(ctx context.Context, client *model.Client, h model.Handle) error {
+	if err := p.Store.Write(ctx, store.RevokeGrant{Service: p.Service.ID, ID: h.Grant}); err != nil {
+		return err
+	}
+	p.Report(model.Event{
+		Kind: model.EventReuseDetected, Operation: "token", GrantType: model.GrantAuthorizationCode,
+		Client: client.Alias, Grant: h.Grant,
+	})
+	return errCode.Because(errors.New("the code was used before; what it gave is revoked"))
+}
+
+// requireSubject refuses when the user is gone or disabled.
+func (p *Processor) requireSubject(ctx context.Context, subject string) error {
+	active, err := p.SubjectActive(ctx, subject)
+	if err != nil {
+		return err
+	}
+	if !active {
+		return oautherr.New(oautherr.InvalidGrant, "the user's account is not active")
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package token
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"slices"
+
+	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+var errRefresh = oautherr.New(oautherr.InvalidGrant, "the refresh token is unknown, has expired, was revoked or belongs to another client")
+
+// refreshToken is RFC 6749 §6. A public client's refresh token is replaced at
+// each use (RFC 9700 §4.14.2); other clients keep theirs.
+func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v params.Values, resp *Response) error {
+	if v.Get("refresh_token") == "" {
+		return oautherr.New(oautherr.InvalidRequest, "refresh_token is missing")
+	}
+	u, err := p.lookupRefresh(ctx, client, v.Get("refresh_token"))
+	if err != nil {
+		return err
+	}
+	scopes, refusal := narrower(v.List("scope"), u.grant.Scopes)
+	if refusal != nil {
+		return refusal
+	}
+	if err := p.requireSubject(ctx, u.grant.Subject); err != nil {
+		return err
+	}
+	var t *pair
+	switch {
+	case !client.Public():
+		t, err = p.renew(ctx, client, u, scopes)
+	case u.row.Successor == 0:
+		t, err = p.rotate(ctx, client, u, scopes)
+	default:
+		t, err = p.repeat(ctx, client, u)
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSpent) {
+		return errRefresh.Because(err) // revoked or expired meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	t.describe(resp, &u.grant)
+	resp.IDToken, err = p.idToken(&u.grant, client, "", false)
+	return err
+}
+
+// used is a refresh token that was presented.
+type used struct {
+	row    model.RefreshToken
+	grant  model.Grant
+	secret handle.Secret
+	text   string
+}
+
+func (p *Processor) lookupRefresh(ctx context.Context, client *model.Client, text string) (*used, error) {
+	id, secret, err := handle.Parse(handle.RefreshToken, text)
+	if err != nil {
+		return nil, errRefresh
+	}
+	row, g, err := p.Store.RefreshToken(ctx, p.Service.ID, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errRefresh
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !secret.Matches(row.Hash) || g.Client != client.ID || row.ExpiresAt <= p.Now().Unix() {
+		return nil, errRefresh
+	}
+	return &used{row, g, secret, text}, nil
+}
+
+// narrower returns the scopes asked for, which may not exceed those granted.
+func narrower(requested, granted []string) ([]string, *oautherr.Error) {
+	if len(requested) == 0 {
+		return granted, nil
+	}
+	if len(requested) > realm.MaxScopes {
+		return nil, oautherr.New(oautherr.InvalidScope, "there are too many scopes")
+	}
+	for _, scope := range requested {
+		if !slices.Contains(granted, scope) {
+			return nil, oautherr.New(oautherr.InvalidScope, "scope exceeds what was granted")
+		}
+	}
+	return requested, nil
+}
+
+// renew issues another access token with a refresh token that stays. The
+// access token issued with it before ends.
+func (p *Processor) renew(ctx context.Context, client *model.Client, u *used, scopes []string) (*pair, error) {
+	var t *pair
+	err := p.Write(ctx, func() ([]store.Step, error) {
+		secret, err := handle.NewSecret(p.Random)
+		if err != nil {
+			return nil, err
+		}
+		a, err := p.newAccess(p.IDs.Next(), &u.grant, client, scopes, &secret)
+		if err != nil {
+			return nil, err
+		}
+		t = &pair{access: a, refreshText: u.text, scopes: scopes}
+		return []store.Step{
+			store.RenewAccessToken{Service: p.Service.ID, ID: u.row.ID, Access: a.row.ID, Now: p.Now().Unix()},
+			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: t.expiresAt()},
+			store.InsertAccessToken{Token: a.row},
+		}, nil
+	})
+	return t, err
+}
+
+// rotate replaces a refresh token by its successor. Of many requests at once,
+// one stores the successor and the others are answered with the same pair.
+func (p *Processor) rotate(ctx context.Context, client *model.Client, u *used, scopes []string) (*pair, error) {
+	var t *pair
+	err := p.Write(ctx, func() ([]store.Step, error) {
+		id := p.IDs.Next()
+		var err error
+		if t, err = p.newPair(id, &u.grant, client, scopes, true, p.succession(u, id)); err != nil {
+			return nil, err
+		}
+		steps := []store.Step{
+			store.RotateRefreshToken{Service: p.Service.ID, ID: u.row.ID, Successor: id, Now: p.Now().Unix()},
+			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: t.expiresAt()},
+		}
+		return append(steps, t.inserts()...), nil
+	})
+	if !errors.Is(err, store.ErrSpent) {
+		return t, err
+	}
+	u.row, u.grant, err = p.Store.RefreshToken(ctx, p.Service.ID, u.row.ID)
+	if err != nil {
+		return nil, err
+	}
+	if u.row.Successor == 0 {
+		return nil, store.ErrSpent // expired between the look and the write
+	}
+	return p.repeat(ctx, client, u)
+}
+
+// repeat answers a refresh token that has a successor. As long as the
+// successor has not been used, the pair derived from the token presented is
+// given again, so that a lost answer costs nothing; after that it is reuse,
+// and the whole family ends.
+func (p *Processor) repeat(ctx context.Context, client *model.Client, u *used) (*pair, error) {
+	successor, _, err := p.Store.RefreshToken(ctx, p.Service.ID, u.row.Successor)
+	if err != nil {
+		return nil, err
+	}
+	if successor.Successor != 0 {
+		return nil, p.refreshReused(ctx, client, u)
+	}
+	s := p.succession(u, successor.ID)
+	t := &pair{
+		refresh: &successor, refreshText: handle.Format(handle.RefreshToken, successor.ID, &s.refresh),
+		scopes: u.grant.Scopes,
+	}
+	t.access.row, _, err = p.Store.AccessToken(ctx, p.Service.ID, successor.Access)
+	if errors.Is(err, store.ErrNotFound) {
+		// The access token has ended, by time or revocation: it is given as it
+		// was, good for nothing, and the refresh token beside it still works.
+		t.access.row = model.AccessToken{Service: p.Service.ID, ID: successor.Access, Grant: u.grant.ID}
+	} else if err != nil {
+		return nil, err
+	}
+	if t.access.row.Scopes != nil {
+		t.scopes = t.access.row.Scopes
+	}
+	return t, p.write(&t.access, &u.grant, client, t.scopes, &s.access)
+}
+
+// succession derives the secrets of a token's successor pair, so that they
+// need not be kept anywhere to be given again.
+func (p *Processor) succession(u *used, id model.ID) *pairSecrets {
+	derive := func(purpose string) (s handle.Secret) {
+		mac := hmac.New(sha256.New, p.Derivation[:])
+		mac.Write([]byte(purpose))
+		mac.Write([]byte(JTI(id)))
+		mac.Write([]byte{0})
+		mac.Write(u.secret[:])
+		mac.Sum(s[:0])
+		return s
+	}
+	return &pairSecrets{access: derive("access\x00"), refresh: derive("refresh\x00")}
+}
+
+func (p *Processor) refreshReused(ctx context.Context, client *model.Client, u *used) error {
+	if err := p.Store.Write(ctx, store.RevokeGrant{Service: p.Service.ID, ID: u.grant.ID}); err != nil {
+		return err
+	}
+	p.Report(model.Event{
+		Kind: model.EventReuseDetected, Operation: "token", GrantType: model.GrantRefreshToken,
+		Client: client.Alias, Subject: u.grant.Subject, Grant: u.grant.ID,
+	})
+	return errRefresh.Because(errors.New("the refresh token was replaced and its successor used; the grant is revoked"))
+}
