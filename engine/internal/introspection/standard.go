@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"

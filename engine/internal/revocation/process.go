@@ -6,8 +6,8 @@ import (
 	"context"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/introspection"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"

@@ -9,8 +9,8 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
