@@ -1,0 +1,146 @@
+package sqlite
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+)
+
+type change = model.Change
+
+// followLimit bounds how many changes of other processes are read at once.
+const followLimit = 1000
+
+// feed hands the rows of the change feed to this process's subscribers.
+//
+// SQLite has one writer at a time, so the sequence has no gaps and nothing is
+// committed late under a lower number. Changes of this process are given at
+// once; the follower gives those of others, and may repeat our own.
+type feed struct {
+	now func() time.Time
+
+	mu   sync.Mutex // held while subscribers are called
+	last int64      // everything up to here has been given
+
+	subs struct {
+		sync.Mutex
+		list []*subscriber
+	}
+}
+
+type subscriber struct{ f func(model.Change) }
+
+// tell adds a row to the feed.
+func (t *tx) tell(c model.Change) error {
+	result, err := t.exec(`INSERT INTO changes (service, kind, ref, subject, at) VALUES (?1, ?2, ?3, ?4, ?5)`,
+		int64(c.Service), int64(c.Kind), int64(c.Ref), c.Subject, t.now)
+	if err != nil {
+		return err
+	}
+	if c.Seq, err = result.LastInsertId(); err != nil {
+		return err
+	}
+	t.changes = append(t.changes, c)
+	return nil
+}
+
+// Subscribe calls f for every change from now on, until cancelled.
+func (s *Store) Subscribe(f func(model.Change)) (cancel func()) {
+	subs := &s.feed.subs
+	sub := &subscriber{f}
+	subs.Lock()
+	defer subs.Unlock()
+	subs.list = append(slices.Clone(subs.list), sub)
+	return func() {
+		subs.Lock()
+		defer subs.Unlock()
+		subs.list = slices.DeleteFunc(slices.Clone(subs.list), func(s *subscriber) bool { return s == sub })
+	}
+}
+
+const selectSequence = `SELECT seq FROM sqlite_sequence WHERE name = 'changes'`
+
+// start begins after the rows that are there.
+func (f *feed) start(ctx context.Context, reads *readers) error {
+	return reads.query(ctx, func(r row) error {
+		f.last = r.int(0)
+		return nil
+	}, selectSequence)
+}
+
+// publish gives the changes that this process has just committed.
+func (f *feed) publish(changes []model.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if changes[0].Seq == f.last+1 {
+		f.last = changes[len(changes)-1].Seq
+	}
+	f.give(changes)
+}
+
+// give calls the subscribers. f.mu is held.
+func (f *feed) give(changes []model.Change) {
+	f.subs.Lock()
+	list := f.subs.list
+	f.subs.Unlock()
+	for _, c := range changes {
+		for _, sub := range list {
+			sub.f(c)
+		}
+	}
+}
+
+// follow gives the changes of other processes until the store closes.
+func (s *Store) follow() {
+	ticker := time.NewTicker(s.opts.FollowInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-ticker.C:
+		}
+		for more := true; more; {
+			more = s.catchUp()
+		}
+	}
+}
+
+// catchUp gives the rows that follow the last, and reports whether there may
+// be more. What could not be read now will be at the next tick.
+func (s *Store) catchUp() (more bool) {
+	f := &s.feed
+	f.mu.Lock()
+	last := f.last
+	f.mu.Unlock()
+	changes, err := s.changesAfter(last)
+	if err != nil || len(changes) == 0 {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(changes) > 0 && changes[0].Seq <= f.last {
+		changes = changes[1:] // given by publish in the meantime
+	}
+	if len(changes) > 0 {
+		f.last = changes[len(changes)-1].Seq
+		f.give(changes)
+	}
+	return len(changes) == followLimit
+}
+
+func (s *Store) changesAfter(seq int64) (changes []model.Change, err error) {
+	err = s.reads.query(context.Background(), func(r row) error {
+		changes = append(changes, model.Change{
+			Seq: r.int(0), Service: model.ID(r.int(1)), Kind: model.ChangeKind(r.int(2)), Ref: model.ID(r.int(3)), Subject: r.text(4),
+		})
+		return nil
+	}, `SELECT seq, service, kind, ref, subject FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2`, seq, int64(followLimit))
+	return changes, err
+}

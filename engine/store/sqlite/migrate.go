@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	modernc "modernc.org/sqlite"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+// applicationID stands in the header of every Gatehouse database ("GtHs").
+const applicationID = 0x47744873
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date. Processes that start at the same
+// moment take turns.
+func migrate(ctx context.Context, path string, wait time.Duration) (err error) {
+	unlock, err := lockMigrations(path, wait)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
+	connector, err := modernc.NewConnector(dsn(path, busyTimeout(wait), "synchronous(FULL)"))
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := claim(ctx, db); err != nil {
+		return err
+	}
+	return migrateUp(ctx, db)
+}
+
+// lockMigrations holds the lock that processes take turns by: SQLite's own,
+// on an empty file beside the database, so that it works wherever SQLite
+// does and ends with the process. The database itself stays free for those
+// that are serving.
+func lockMigrations(path string, wait time.Duration) (unlock func() error, err error) {
+	path += "-lock"
+	if err := prepareFile(path); err != nil {
+		return nil, err
+	}
+	c, err := open(dsn(path, busyTimeout(wait)))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if _, err := c.exec("BEGIN EXCLUSIVE"); err != nil {
+		return nil, errors.Join(unavailable(err), c.close())
+	}
+	return c.close, nil
+}
+
+// claim makes a new file a Gatehouse database in WAL mode, and refuses one
+// that belongs to another program.
+func claim(ctx context.Context, db *sql.DB) error {
+	var id, tables int64
+	err := db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)`).Scan(&id, &tables)
+	if err != nil {
+		return openError(err)
+	}
+	if id != applicationID && (id != 0 || tables > 0) {
+		return errors.New("is the database of another program")
+	}
+	if id == 0 {
+		if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+			return openError(err)
+		}
+	}
+	var mode string
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return openError(err)
+	}
+	if mode != "wal" {
+		return fmt.Errorf("the file system does not support SQLite's write-ahead log (journal mode %q)", mode)
+	}
+	return nil
+}
+
+// migrateUp applies the migrations that are missing.
+func migrateUp(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	current, known, err := provider.GetVersions(ctx)
+	if err != nil {
+		return openError(err)
+	}
+	if current > known {
+		return fmt.Errorf("was written by a newer Gatehouse (schema %d, this one knows %d)", current, known)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return openError(err)
+	}
+	return nil
+}
+
+// openError explains an error of the database while it is opened.
+func openError(err error) error {
+	if isBusy(err) {
+		return unavailable(err)
+	}
+	if code(err) == 0 || errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", reason(err), err)
+}
+
+// busyTimeout is the pragma that makes SQLite wait for another's lock.
+func busyTimeout(d time.Duration) string {
+	return fmt.Sprintf("busy_timeout(%d)", d.Milliseconds())
+}

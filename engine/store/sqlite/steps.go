@@ -1,0 +1,225 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+// errMalformed is a write that no store could do.
+var errMalformed = errors.New("malformed write")
+
+// isOutcome reports whether an error is the answer to a step, rather than a
+// failure of the database.
+func isOutcome(err error) bool {
+	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) ||
+		errors.Is(err, store.ErrSpent) || errors.Is(err, errMalformed)
+}
+
+// needsSavepoint reports whether a step may fail after something has been
+// changed. Every step but InsertFirstKeys fails, if it fails, before it has
+// changed anything, so the first of a unit leaves nothing behind; and some
+// never fail.
+func needsSavepoint(steps []store.Step) bool {
+	for i, step := range steps {
+		switch step.(type) {
+		case store.InsertFirstKeys:
+			return true
+		case store.RevokeGrant, store.RevokeAccessToken, store.DeleteSession:
+		default:
+			if i > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// step applies one step.
+func (t *tx) step(step store.Step) error {
+	switch s := step.(type) {
+	case store.InsertAccessToken:
+		return t.insertAccessToken(&s.Token)
+	case store.InsertRefreshToken:
+		return t.insertRefreshToken(&s.Token)
+	case store.RotateRefreshToken:
+		return t.rotateRefreshToken(s)
+	case store.RenewAccessToken:
+		return t.renewAccessToken(s)
+	case store.RevokeAccessToken:
+		return t.revokeAccessToken(s.Service, s.ID)
+	case store.InsertGrant:
+		return t.insertGrant(&s.Grant)
+	case store.ExtendGrant:
+		return t.require(store.ErrNotFound, `UPDATE grants SET expires_at = max(expires_at, ?3) WHERE id = ?2 AND service = ?1`,
+			int64(s.Service), int64(s.ID), s.Until)
+	case store.RevokeGrant:
+		return t.revokeGrant(s)
+	case store.RevokeGrants:
+		return t.revokeGrants(s)
+	case store.InsertHandle:
+		return t.insertHandle(&s.Handle)
+	case store.RedeemHandle:
+		return t.redeemHandle(s)
+	}
+	return t.accountStep(step)
+}
+
+// insert runs an INSERT that a taken key stops.
+func (t *tx) insert(id model.ID, query string, args ...any) error {
+	if id <= 0 {
+		return fmt.Errorf("an id that is not positive: %w", errMalformed)
+	}
+	_, err := t.exec(query, args...)
+	return conflict(err)
+}
+
+// conflict names the error of a taken key.
+func conflict(err error) error {
+	if isConflict(err) {
+		return store.ErrConflict
+	}
+	return err
+}
+
+// require runs a statement and returns missing when it changed no row.
+func (t *tx) require(missing error, query string, args ...any) error {
+	n, err := t.affected(query, args...)
+	if err == nil && n == 0 {
+		return missing
+	}
+	return conflict(err)
+}
+
+func (t *tx) insertGrant(g *model.Grant) error {
+	claims, err := encodeClaims(&g.Claims)
+	if err != nil {
+		return err
+	}
+	return t.insert(g.ID, `INSERT INTO grants (service, id, client, subject, scopes, session, auth_time, expires_at, claims)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
+		int64(g.Service), int64(g.ID), int64(g.Client), orNull(g.Subject), joinWords(g.Scopes), int64(g.Session),
+		g.AuthTime, g.ExpiresAt, claims)
+}
+
+func (t *tx) revokeGrant(s store.RevokeGrant) error {
+	n, err := t.affected(`DELETE FROM grants WHERE id = ?2 AND service = ?1`, int64(s.Service), int64(s.ID))
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.tell(model.Change{Service: s.Service, Kind: model.ChangeGrantRevoked, Ref: s.ID})
+}
+
+func (t *tx) revokeGrants(s store.RevokeGrants) error {
+	change := model.Change{Service: s.Service, Kind: model.ChangeSubjectRevoked, Subject: s.Subject}
+	var err error
+	switch {
+	case s.Subject != "" && s.Client != 0:
+		_, err = t.exec(`DELETE FROM grants WHERE service = ?1 AND subject = ?2 AND client = ?3`,
+			int64(s.Service), s.Subject, int64(s.Client))
+	case s.Subject != "":
+		_, err = t.exec(`DELETE FROM grants WHERE service = ?1 AND subject = ?2`, int64(s.Service), s.Subject)
+	case s.Client != 0:
+		change = model.Change{Service: s.Service, Kind: model.ChangeClientRevoked, Ref: s.Client}
+		_, err = t.exec(`DELETE FROM grants WHERE service = ?1 AND client = ?2`, int64(s.Service), int64(s.Client))
+	default:
+		return fmt.Errorf("revoking grants of neither a subject nor a client: %w", errMalformed)
+	}
+	if err != nil {
+		return err
+	}
+	return t.tell(change)
+}
+
+func (t *tx) insertAccessToken(a *model.AccessToken) error {
+	if a.ID <= 0 {
+		return fmt.Errorf("an id that is not positive: %w", errMalformed)
+	}
+	var hash, scopes any
+	if !a.JWT {
+		hash = a.Hash[:]
+	}
+	if a.Scopes != nil {
+		scopes = joinWords(a.Scopes)
+	}
+	return t.require(store.ErrNotFound, `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
+		int64(a.Service), int64(a.ID), int64(a.Grant), a.ExpiresAt, hash, scopes)
+}
+
+func (t *tx) revokeAccessToken(service, id model.ID) error {
+	n, err := t.affected(`DELETE FROM access_tokens WHERE id = ?2 AND service = ?1`, int64(service), int64(id))
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.tell(model.Change{Service: service, Kind: model.ChangeTokenRevoked, Ref: id})
+}
+
+func (t *tx) insertRefreshToken(r *model.RefreshToken) error {
+	if r.ID <= 0 {
+		return fmt.Errorf("an id that is not positive: %w", errMalformed)
+	}
+	return t.require(store.ErrNotFound, `INSERT INTO refresh_tokens (service, id, grant_id, expires_at, access, successor, hash)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
+		int64(r.Service), int64(r.ID), int64(r.Grant), r.ExpiresAt, int64(r.Access), int64(r.Successor), r.Hash[:])
+}
+
+// usable is the condition under which a refresh token can be used: ?1 is the
+// service, ?2 its id, ?3 the time.
+const usable = ` service = ?1 AND id = ?2 AND successor = 0 AND expires_at > ?3
+	AND EXISTS (SELECT 1 FROM grants g WHERE g.id = refresh_tokens.grant_id AND g.service = ?1)`
+
+func (t *tx) rotateRefreshToken(s store.RotateRefreshToken) error {
+	if s.Successor <= 0 {
+		return fmt.Errorf("a refresh token without a successor: %w", errMalformed)
+	}
+	access, rotated := model.ID(0), false
+	err := t.query(func(r row) error {
+		access, rotated = model.ID(r.int(0)), true
+		return nil
+	}, `UPDATE refresh_tokens SET successor = ?4 WHERE`+usable+` RETURNING access`,
+		int64(s.Service), int64(s.ID), s.Now, int64(s.Successor))
+	if err != nil {
+		return err
+	}
+	if !rotated {
+		return store.ErrSpent
+	}
+	return t.revokeAccessToken(s.Service, access)
+}
+
+func (t *tx) renewAccessToken(s store.RenewAccessToken) error {
+	args := []any{int64(s.Service), int64(s.ID), s.Now, int64(s.Access)}
+	revoked := model.ID(0)
+	err := t.query(func(r row) error {
+		revoked = model.ID(r.int(0))
+		return nil
+	}, `DELETE FROM access_tokens WHERE service = ?1
+		AND id = (SELECT access FROM refresh_tokens WHERE`+usable+` AND access <> ?4) RETURNING id`, args...)
+	if err != nil {
+		return err
+	}
+	err = t.require(store.ErrSpent, `UPDATE refresh_tokens SET access = ?4 WHERE`+usable, args...)
+	if err != nil || revoked == 0 {
+		return err
+	}
+	return t.tell(model.Change{Service: s.Service, Kind: model.ChangeTokenRevoked, Ref: revoked})
+}
+
+func (t *tx) insertHandle(h *model.Handle) error {
+	if len(h.Payload) > model.MaxHandlePayload {
+		return fmt.Errorf("a payload of %d bytes: %w", len(h.Payload), errMalformed)
+	}
+	return t.insert(h.ID, `INSERT INTO handles (service, id, kind, grant_id, expires_at, redeemed, hash, payload)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
+		int64(h.Service), int64(h.ID), int64(h.Kind), int64(h.Grant), h.ExpiresAt, h.Redeemed, h.Hash[:], bytesOrNull(h.Payload))
+}
+
+func (t *tx) redeemHandle(s store.RedeemHandle) error {
+	return t.require(store.ErrSpent, `UPDATE handles SET redeemed = 1
+		WHERE id = ?2 AND service = ?1 AND kind = ?3 AND redeemed = 0 AND expires_at > ?4
+		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = handles.grant_id AND g.service = ?1))`,
+		int64(s.Service), int64(s.ID), int64(s.Kind), s.Now)
+}

@@ -1,0 +1,231 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+func testWrites(t *testing.T, e *env) {
+	ctx := context.Background()
+
+	t.Run("nothing to do is done", func(t *testing.T) { e.write(t) })
+
+	t.Run("a later step that fails undoes the earlier ones", func(t *testing.T) {
+		g, a, r := e.issued(t)
+		account, key := e.account("taken"), e.key("taken")
+		e.write(t, store.InsertAccount{Account: account}, store.InsertKey{Key: key})
+		missing := newID()
+		for _, last := range []struct {
+			want error
+			step store.Step
+		}{
+			{store.ErrConflict, store.InsertGrant{Grant: g}},
+			{store.ErrNotFound, store.ExtendGrant{Service: e.service, ID: missing, Until: future}},
+			{store.ErrConflict, store.InsertAccessToken{Token: a}},
+			{store.ErrNotFound, store.InsertAccessToken{Token: e.accessToken(missing)}},
+			{store.ErrConflict, store.InsertRefreshToken{Token: r}},
+			{store.ErrSpent, store.RotateRefreshToken{Service: e.service, ID: missing, Successor: newID(), Now: now}},
+			{store.ErrSpent, store.RenewAccessToken{Service: e.service, ID: missing, Access: newID(), Now: now}},
+			{store.ErrSpent, store.RedeemHandle{Service: e.service, Kind: model.HandleCode, ID: missing, Now: now}},
+			{store.ErrConflict, store.InsertAccount{Account: account}},
+			{store.ErrNotFound, store.SetPassword{Service: e.service, ID: missing}},
+			{store.ErrNotFound, store.SetDisabled{Service: e.service, ID: missing}},
+			{store.ErrConflict, store.InsertKey{Key: key}},
+			{store.ErrConflict, store.InsertFirstKeys{Service: e.service, Keys: []model.Key{e.key("other")}}},
+		} {
+			t.Run(fmt.Sprintf("%T %v", last.step, last.want), func(t *testing.T) {
+				added, session := e.grant(), e.session("alice")
+				removed, removedToken, _ := e.issued(t)
+				e.refused(t, last.want,
+					store.InsertGrant{Grant: added}, store.InsertSession{Session: session},
+					store.RevokeAccessToken{Service: e.service, ID: removedToken.ID},
+					store.RevokeGrant{Service: e.service, ID: removed.ID}, last.step)
+				fails(t, "the grant added", store.ErrNotFound, e.grantErr(e.service, added.ID))
+				fails(t, "the session added", store.ErrNotFound, e.sessionErr(e.service, session.ID))
+				fails(t, "the token removed", nil, e.accessErr(e.service, removedToken.ID))
+				fails(t, "the grant removed", nil, e.grantErr(e.service, removed.ID))
+			})
+		}
+	})
+
+	t.Run("a write that fails leaves those beside it alone", func(t *testing.T) {
+		const n = 64
+		var errs [n]error
+		var grants [n]model.Grant
+		var wg sync.WaitGroup
+		for i := range n {
+			grants[i] = e.grant()
+			wg.Go(func() {
+				parent := grants[i].ID
+				if i%2 == 1 {
+					parent = newID() // there is no such grant
+				}
+				errs[i] = e.Write(ctx, store.InsertGrant{Grant: grants[i]}, store.InsertAccessToken{Token: e.accessToken(parent)})
+			})
+		}
+		wg.Wait()
+		for i := range n {
+			want := []error{nil, store.ErrNotFound}[i%2]
+			fails(t, fmt.Sprint("write ", i), want, errs[i])
+			fails(t, fmt.Sprint("grant ", i), want, e.grantErr(e.service, grants[i].ID))
+		}
+	})
+
+	t.Run("threat 35: a malformed write is an error, never a panic, and keeps nothing", func(t *testing.T) {
+		g := e.grant()
+		g.Claims.Values = map[string]json.RawMessage{"a": json.RawMessage(`{`)}
+		h := e.handle(model.HandleTicket)
+		h.Payload = make([]byte, model.MaxHandlePayload+1)
+		noID := e.grant()
+		noID.ID = 0
+		for name, step := range map[string]store.Step{
+			"no step":                        nil,
+			"a pointer to a step":            &store.InsertGrant{Grant: e.grant()},
+			"a nil pointer":                  (*store.InsertGrant)(nil),
+			"claims that are not JSON":       store.InsertGrant{Grant: g},
+			"a payload too large":            store.InsertHandle{Handle: h},
+			"an id of zero":                  store.InsertGrant{Grant: noID},
+			"grants of nobody and no client": store.RevokeGrants{Service: e.service},
+		} {
+			t.Run(name, func(t *testing.T) {
+				kept := e.grant()
+				if err := e.Write(ctx, store.InsertGrant{Grant: kept}, step); err == nil {
+					t.Error("no error")
+				}
+				fails(t, "the step before", store.ErrNotFound, e.grantErr(e.service, kept.ID))
+			})
+		}
+		e.issued(t) // the store goes on
+	})
+}
+
+func testContexts(t *testing.T, e *env) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	g := e.grant()
+
+	t.Run("a write whose context has ended is not executed", func(t *testing.T) {
+		if err := e.Write(ctx, store.InsertGrant{Grant: g}); !errors.Is(err, context.Canceled) {
+			t.Errorf("Write = %v", err)
+		}
+		e.write(t, store.InsertGrant{Grant: e.grant()}) // whatever was queued before is done now
+		fails(t, "Grant", store.ErrNotFound, e.grantErr(e.service, g.ID))
+	})
+
+	t.Run("a read whose context has ended is an error", func(t *testing.T) {
+		_, err := e.Grant(ctx, e.service, g.ID)
+		fails(t, "Grant", context.Canceled, err)
+		_, err = e.Keys(ctx, e.service)
+		fails(t, "Keys", context.Canceled, err)
+		_, err = e.EnsureService(ctx, "https://cancelled.example")
+		fails(t, "EnsureService", context.Canceled, err)
+		_, err = e.Sweep(ctx, nowTime, 10)
+		fails(t, "Sweep", context.Canceled, err)
+	})
+
+	t.Run("contexts that end at any moment leave whole writes", func(t *testing.T) {
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for range 20 {
+					ctx, cancel := context.WithCancel(context.Background())
+					g := e.grant()
+					a := e.accessToken(g.ID)
+					go cancel()
+					err := e.Write(ctx, store.InsertGrant{Grant: g}, store.InsertAccessToken{Token: a})
+					if err != nil && !errors.Is(err, context.Canceled) {
+						t.Errorf("Write = %v", err)
+					}
+					e.issued(t) // a later write, so the outcome of the one before is there
+					grant, access := e.grantErr(e.service, g.ID), e.accessErr(e.service, a.ID)
+					if (grant == nil) != (access == nil) || err == nil && grant != nil {
+						t.Errorf("Write = %v, and then grant: %v, token: %v", err, grant, access)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func testClose(t *testing.T, e *env) {
+	ctx := context.Background()
+
+	// Writers that are at it while the store closes.
+	var mu sync.Mutex
+	var acknowledged []model.ID
+	var wg sync.WaitGroup
+	started := make(chan struct{}, 1)
+	for range 16 {
+		wg.Go(func() {
+			for {
+				g := e.grant()
+				err := e.Write(ctx, store.InsertGrant{Grant: g})
+				if err != nil {
+					fails(t, "a write while closing", store.ErrUnavailable, err)
+					return
+				}
+				mu.Lock()
+				acknowledged = append(acknowledged, g.ID)
+				mu.Unlock()
+				select {
+				case started <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	<-started
+	if err := e.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	wg.Wait()
+	if err := e.Close(); err != nil {
+		t.Errorf("Close again: %v", err)
+	}
+
+	t.Run("a closed store is unavailable", func(t *testing.T) {
+		var errs []error
+		add := func(err error) { errs = append(errs, err) }
+		add(e.Write(ctx, store.InsertGrant{Grant: e.grant()}))
+		add(e.grantErr(e.service, 1))
+		add(e.accessErr(e.service, 1))
+		add(e.refreshErr(e.service, 1))
+		add(e.handleErr(e.service, model.HandleCode, 1))
+		add(e.sessionErr(e.service, 1))
+		_, err := e.Keys(ctx, e.service)
+		add(err)
+		_, err = e.EnsureService(ctx, "https://closed.example")
+		add(err)
+		_, err = e.EnsureClients(ctx, e.service, []string{"closed"})
+		add(err)
+		_, err = e.AccountByKey(ctx, e.service, "alice")
+		add(err)
+		_, err = e.Accounts(ctx, e.service, 0, 1)
+		add(err)
+		_, err = e.Consents(ctx, e.service, "alice", 1)
+		add(err)
+		_, err = e.Sweep(ctx, nowTime, 10)
+		add(err)
+		for i, err := range errs {
+			fails(t, fmt.Sprint("call ", i), store.ErrUnavailable, err)
+		}
+		e.Subscribe(func(model.Change) {})()
+	})
+
+	t.Run("what was acknowledged before is there", func(t *testing.T) {
+		e.Store = e.open(t)
+		slices.Sort(acknowledged)
+		for _, id := range acknowledged {
+			fails(t, "Grant", nil, e.grantErr(e.service, id))
+		}
+	})
+}
