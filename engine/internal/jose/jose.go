@@ -4,6 +4,7 @@
 package jose
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,8 +55,8 @@ type header struct {
 // named by kid whose algorithm is the one in the header, and the signature
 // (RFC 8725 §3.1, §3.11). It returns the claims; the caller judges them.
 func Verify(ring *keys.Ring, token, typ string, now time.Time) ([]byte, error) {
-	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
-		return nil, fmt.Errorf("%w: not three segments", ErrInvalid)
+	if len(token) > MaxToken || !compact(token) {
+		return nil, fmt.Errorf("%w: not three base64url segments", ErrInvalid)
 	}
 	message, err := jws.Parse([]byte(token), jws.WithCompact())
 	if err != nil || len(message.Signatures()) != 1 {
@@ -77,6 +78,22 @@ func Verify(ring *keys.Ring, token, typ string, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("%w: signature", ErrInvalid)
 	}
 	return claims, nil
+}
+
+// compact reports whether a token is three segments, each the one base64url
+// form of its bytes (RFC 7515 §2): decoders skip line breaks and stray bits,
+// and an altered token must not pass for the same.
+func compact(token string) bool {
+	if strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") {
+		return false
+	}
+	strict := base64.RawURLEncoding.Strict()
+	for segment := range strings.SplitSeq(token, ".") {
+		if _, err := strict.DecodeString(segment); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func readHeader(protected jws.Headers) (header, error) {
