@@ -1,0 +1,200 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/introspect"
+)
+
+func init() {
+	caddy.RegisterModule(new(adminAPI))
+}
+
+// adminAPI is what operators do to a running Gatehouse through Caddy's admin
+// endpoint:
+//
+//	GET    /gatehouse/cache        statistics of each cache
+//	DELETE /gatehouse/cache        purge; ?issuer=… for one service
+//	POST   /gatehouse/revoke       {"issuer", and "token", "subject", "client_id" or the last two}
+//	POST   /gatehouse/keys/rotate  {"issuer", "algs", "announce", "overlap"}
+type adminAPI struct {
+	app *App
+}
+
+// CaddyModule returns the Caddy module information.
+func (*adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.gatehouse", New: func() caddy.Module { return new(adminAPI) }}
+}
+
+// Provision finds the app, if it is configured.
+func (a *adminAPI) Provision(ctx caddy.Context) error {
+	if app, err := ctx.AppIfConfigured("gatehouse"); err == nil {
+		a.app = app.(*App)
+	}
+	return nil
+}
+
+// Routes is part of caddy.AdminRouter.
+func (a *adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: "/gatehouse/cache", Handler: a.route(map[string]adminCall{http.MethodGet: a.cacheStats, http.MethodDelete: a.purge})},
+		{Pattern: "/gatehouse/revoke", Handler: a.route(map[string]adminCall{http.MethodPost: a.revoke})},
+		{Pattern: "/gatehouse/keys/rotate", Handler: a.route(map[string]adminCall{http.MethodPost: a.rotate})},
+	}
+}
+
+// adminCall answers a request with a value that becomes JSON.
+type adminCall func(*http.Request) (any, error)
+
+func (a *adminAPI) route(calls map[string]adminCall) caddy.AdminHandler {
+	return caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		call, ok := calls[r.Method]
+		if !ok {
+			return adminError(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed here", r.Method))
+		}
+		if a.app == nil {
+			return adminError(http.StatusNotFound, errors.New("gatehouse is not configured"))
+		}
+		if _, err := a.app.Running(r.Context()); err != nil {
+			return adminError(http.StatusServiceUnavailable, err)
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		answer, err := call(r)
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Content-Type", "application/json")
+		return json.NewEncoder(w).Encode(answer)
+	})
+}
+
+type cacheStats struct {
+	Issuer string `json:"issuer"`
+	introspect.Stats
+}
+
+func (a *adminAPI) cacheStats(*http.Request) (any, error) {
+	list := []cacheStats{}
+	for _, c := range distinct(a.app.caches) {
+		list = append(list, cacheStats{c.Issuer, c.Stats()})
+	}
+	return list, nil
+}
+
+func (a *adminAPI) purge(r *http.Request) (any, error) {
+	issuer, purged := r.URL.Query().Get("issuer"), 0
+	for _, c := range distinct(a.app.caches) {
+		if issuer == "" || issuer == c.Issuer {
+			c.Purge()
+			purged++
+		}
+	}
+	return map[string]int{"purged": purged}, nil
+}
+
+func (a *adminAPI) revoke(r *http.Request) (any, error) {
+	var req struct {
+		Issuer   string `json:"issuer"`
+		Token    string `json:"token"`
+		Subject  string `json:"subject"`
+		ClientID string `json:"client_id"`
+	}
+	if err := readJSON(r, &req); err != nil {
+		return nil, err
+	}
+	if (req.Token == "") == (req.Subject == "" && req.ClientID == "") {
+		return nil, adminError(http.StatusBadRequest, errors.New("give a token, or a subject, a client_id or both"))
+	}
+	e, service, err := a.service(req.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if req.Token != "" {
+		revoked, err := e.RevokeToken(r.Context(), service.ID, req.Token)
+		return map[string]bool{"revoked": revoked}, failed(err)
+	}
+	var client *model.Client
+	if req.ClientID != "" {
+		var ok bool
+		if client, ok = e.ClientByAlias(service.ID, req.ClientID); !ok {
+			return nil, adminError(http.StatusNotFound, fmt.Errorf("%s has no client %s", service.Issuer, req.ClientID))
+		}
+	}
+	err = e.RevokeGrants(r.Context(), service.ID, req.Subject, client)
+	return map[string]bool{"revoked": err == nil}, failed(err)
+}
+
+func (a *adminAPI) rotate(r *http.Request) (any, error) {
+	req := struct {
+		Issuer   string          `json:"issuer"`
+		Algs     []model.SignAlg `json:"algs"`
+		Announce caddy.Duration  `json:"announce"`
+		Overlap  *caddy.Duration `json:"overlap"`
+	}{Announce: caddy.Duration(defaultAnnounce)}
+	if err := readJSON(r, &req); err != nil {
+		return nil, err
+	}
+	e, service, err := a.service(req.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	kids, err := rotateKeys(r.Context(), e, service, req.Algs, time.Duration(req.Announce), (*time.Duration)(req.Overlap))
+	if errors.Is(err, errPlan) {
+		return nil, adminError(http.StatusBadRequest, err)
+	}
+	if err != nil {
+		return nil, failed(err)
+	}
+	return map[string]any{"kids": kids}, nil
+}
+
+// service finds the service that a request names; the only one, if it names none.
+func (a *adminAPI) service(issuer string) (*engine.Engine, *model.Service, error) {
+	declared, err := a.app.Declared(issuer)
+	if err != nil {
+		return nil, nil, adminError(http.StatusNotFound, err)
+	}
+	service, ok := a.app.engine.Service(declared.Issuer)
+	if !ok {
+		return nil, nil, adminError(http.StatusNotFound, engine.ErrNoService)
+	}
+	return a.app.engine, service, nil
+}
+
+func readJSON(r *http.Request, to any) error {
+	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); kind != "application/json" {
+		return adminError(http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json"))
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(to); err != nil {
+		return adminError(http.StatusBadRequest, fmt.Errorf("the body is not the JSON expected: %w", err))
+	}
+	return nil
+}
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return adminError(http.StatusServiceUnavailable, err)
+}
+
+func adminError(status int, err error) error {
+	return caddy.APIError{HTTPStatus: status, Err: err}
+}
+
+// Interface guards
+var (
+	_ caddy.AdminRouter = (*adminAPI)(nil)
+	_ caddy.Provisioner = (*adminAPI)(nil)
+)

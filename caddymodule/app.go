@@ -1,0 +1,254 @@
+// Package caddymodule makes Gatehouse a Caddy app: services, their clients and
+// accounts in the configuration, an engine on a store, and the handlers of the
+// folders below, which this package brings with it.
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+
+	_ "github.com/gatehouse-auth/gatehouse/caddymodule/bearer" // gatehouse_bearer
+	_ "github.com/gatehouse-auth/gatehouse/caddymodule/front"  // gatehouse_server
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/introspect"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App is the gatehouse app: the engine with its services, shared by all
+// handlers. What is expensive – the store, the caches – outlives reloads.
+type App struct {
+	// StorageRaw is where everything is kept. Default: sqlite in Caddy's data folder.
+	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=gatehouse.storage inline_key=module"`
+	// MasterKey encrypts what the store must give back, such as private keys:
+	// 64 hexadecimal digits, usually a placeholder such as {env.GATEHOUSE_MASTER_KEY}
+	// or {file./run/secrets/key}. Default: a file beside the database, made at
+	// first start, readable by its owner alone.
+	MasterKey string `json:"master_key,omitempty"`
+	// Services are the issuers.
+	Services []*Service `json:"services,omitempty"`
+
+	logger       *zap.Logger
+	events       *caddyevents.App
+	ctx          caddy.Context
+	storage      Storage
+	declarations []engine.Declaration
+	caches       []*serving.Cache
+
+	held    []func() // what Cleanup gives back, last first
+	engine  *engine.Engine
+	state   *serving.State
+	failure error
+	ready   chan struct{}
+	once    sync.Once
+}
+
+// Service declares one issuer.
+type Service struct {
+	// Settings are the service's settings, by their names in the Web API.
+	Settings model.Settings `json:"settings,omitempty"`
+	// Clients are the applications that may ask for tokens.
+	Clients []*Client `json:"clients,omitempty"`
+	// Accounts are users declared here; others are kept in the store.
+	Accounts []login.DeclaredAccount `json:"accounts,omitempty"`
+}
+
+// Client declares one OAuth client.
+type Client struct {
+	// ClientID is the client_id.
+	ClientID string `json:"client_id"`
+	// Settings are the client's settings, by their names in the Web API.
+	Settings model.Settings `json:"settings,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks the whole configuration. It opens no file and no
+// connection, so that caddy validate leaves nothing behind.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger, a.ready = ctx, ctx.Logger(), make(chan struct{})
+	if err := a.loadStorage(ctx); err != nil {
+		return err
+	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	a.events = events.(*caddyevents.App)
+	if len(a.Services) == 0 {
+		return errors.New("gatehouse: no service is declared")
+	}
+	issuers := map[string]bool{}
+	for _, s := range a.Services {
+		d, err := s.declare()
+		if err != nil {
+			return fmt.Errorf("service %s: %w", d.Service.Issuer, err)
+		}
+		if issuers[d.Service.Issuer] {
+			return fmt.Errorf("service %s: declared twice", d.Service.Issuer)
+		}
+		issuers[d.Service.Issuer] = true
+		a.declarations = append(a.declarations, d)
+	}
+	return nil
+}
+
+// declare turns a service's settings into a declaration, secrets resolved.
+func (s *Service) declare() (d engine.Declaration, err error) {
+	if d.Service, err = model.NewService(s.Settings); err != nil {
+		return d, err
+	}
+	aliases := map[string]bool{}
+	for _, c := range s.Clients {
+		settings, err := resolveSecrets(c.Settings)
+		if err != nil {
+			return d, fmt.Errorf("client %s: %w", c.ClientID, err)
+		}
+		client, err := model.NewClient(c.ClientID, settings)
+		if err != nil {
+			return d, err
+		}
+		if aliases[c.ClientID] {
+			return d, fmt.Errorf("client %s: declared twice", c.ClientID)
+		}
+		aliases[c.ClientID] = true
+		d.Clients = append(d.Clients, client)
+	}
+	_, err = login.NewAccounts(nil, 0, s.Accounts)
+	return d, err
+}
+
+// resolveSecrets replaces placeholders in secrets. One that has no value stops
+// the start: there is no fallback (CVE-2026-27586, CVE-2026-31837).
+func resolveSecrets(settings model.Settings) (model.Settings, error) {
+	resolved := make(model.Settings, len(settings))
+	for property, value := range settings {
+		resolved[property] = value
+	}
+	for i := range model.ClientSettings {
+		s := &model.ClientSettings[i]
+		var text string
+		if !s.Secret || json.Unmarshal(resolved[s.Property], &text) != nil {
+			continue
+		}
+		secret, err := resolve(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name(), err)
+		}
+		if resolved[s.Property], err = json.Marshal(secret); err != nil {
+			return nil, err
+		}
+	}
+	return resolved, nil
+}
+
+// resolve replaces the placeholders of a secret, all of which must have a value.
+func resolve(text string) (string, error) {
+	return caddy.NewReplacer().ReplaceOrErr(text, true, true)
+}
+
+// startTimeout bounds the opening of the store and the services.
+const startTimeout = time.Minute
+
+// Start opens the store and the engine.
+func (a *App) Start() error {
+	ctx, cancel := context.WithTimeout(a.ctx, startTimeout)
+	defer cancel()
+	state, err := a.open(ctx)
+	a.publish(state, err)
+	return err
+}
+
+// publish lets waiting handlers go on. It does so once.
+func (a *App) publish(state *serving.State, err error) {
+	a.once.Do(func() {
+		a.state, a.failure = state, err
+		close(a.ready)
+	})
+}
+
+// Stop ends the engine of this configuration. The store and the caches stay
+// open as long as another configuration holds them.
+func (a *App) Stop() error {
+	a.publish(nil, serving.ErrStopped)
+	return nil
+}
+
+// Cleanup gives back what this configuration held.
+func (a *App) Cleanup() error {
+	if a.ready != nil {
+		a.publish(nil, serving.ErrStopped)
+	}
+	if a.engine != nil {
+		a.engine.Close()
+	}
+	for i := len(a.held) - 1; i >= 0; i-- {
+		a.held[i]()
+	}
+	a.held = nil
+	return nil
+}
+
+// Declared finds the declaration of a service. It is part of serving.App.
+func (a *App) Declared(issuer string) (*model.Service, error) {
+	if issuer == "" && len(a.declarations) == 1 {
+		return &a.declarations[0].Service, nil
+	}
+	for i := range a.declarations {
+		if a.declarations[i].Service.Issuer == issuer {
+			return &a.declarations[i].Service, nil
+		}
+	}
+	if issuer == "" {
+		return nil, errors.New("there is more than one service: say which with issuer")
+	}
+	return nil, fmt.Errorf("no service has the issuer %s", issuer)
+}
+
+// Cache reserves a cache. It is part of serving.App.
+func (a *App) Cache(issuer string, o introspect.Options) *serving.Cache {
+	c := &serving.Cache{Issuer: issuer, Options: o}
+	a.caches = append(a.caches, c)
+	return c
+}
+
+// Running waits until the app has started. It is part of serving.App.
+func (a *App) Running(ctx context.Context) (*serving.State, error) {
+	select {
+	case <-a.ready:
+	default:
+		select {
+		case <-a.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return a.state, a.failure
+}
+
+// Logger is the app's logger. It is part of serving.App.
+func (a *App) Logger() *zap.Logger { return a.logger }
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+	_ serving.App        = (*App)(nil)
+)

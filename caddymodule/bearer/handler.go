@@ -1,0 +1,162 @@
+// Package bearer is the gateway: a handler that checks the bearer token of
+// every request before it goes on to an API, which needs no change.
+package bearer
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+	"github.com/gatehouse-auth/gatehouse/introspect"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler lets requests through whose bearer token (RFC 6750) is good and
+// suffices. Which requests it sees is decided by Caddy's matchers.
+type Handler struct {
+	// Issuer names the service whose tokens are accepted. It may be left out
+	// when there is only one.
+	Issuer string `json:"issuer,omitempty"`
+	// Scopes must all have been granted to the token.
+	Scopes []string `json:"scopes,omitempty"`
+	// AnyScope names scopes of which the token needs one.
+	AnyScope []string `json:"any_scope,omitempty"`
+	// Audience names this API; the token must be meant for one of these.
+	Audience []string `json:"audience,omitempty"`
+	// Realm is the realm in challenges.
+	Realm string `json:"realm,omitempty"`
+	// Resource is this API's resource identifier: its URL. With it, the
+	// metadata of RFC 9728 is served and named in challenges.
+	Resource string `json:"resource,omitempty"`
+	// Forward sends claims to the API as headers. What clients send under
+	// these names is taken away, in every spelling.
+	Forward []introspect.Forward `json:"forward,omitempty"`
+	// Optional lets requests without a token through. A token that is given
+	// must be good.
+	Optional bool `json:"optional,omitempty"`
+	// CacheSize is how many tokens are remembered. Default: 100000.
+	CacheSize int64 `json:"cache_size,omitempty"`
+	// CacheTTL is for how long a good token is believed. Default: 1 minute.
+	CacheTTL caddy.Duration `json:"cache_ttl,omitempty"`
+	// CacheNegativeTTL is for how long a bad one is. Default: 5 seconds.
+	CacheNegativeTTL caddy.Duration `json:"cache_negative_ttl,omitempty"`
+
+	app          serving.App
+	issuer       string
+	headers      *introspect.Headers
+	cache        *serving.Cache
+	policy       introspect.Policy
+	challenge    introspect.Challenge
+	metadata     *introspect.Metadata
+	metadataPath string
+	logger       *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.gatehouse_bearer",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision compiles the policy and reserves the cache. It opens nothing.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	app, err := ctx.App("gatehouse")
+	if err != nil {
+		return fmt.Errorf("gatehouse_bearer needs the global option gatehouse: %w", err)
+	}
+	h.app = app.(serving.App)
+	h.logger = ctx.Logger()
+	service, err := h.app.Declared(h.Issuer)
+	if err != nil {
+		return err
+	}
+	h.issuer = service.Issuer
+	if h.headers, err = introspect.NewHeaders(h.Forward...); err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	h.policy = introspect.Policy{Scopes: h.Scopes, AnyScope: h.AnyScope, Audience: h.Audience}
+	h.challenge.Realm = h.Realm
+	for _, scope := range append(append([]string{}, h.Scopes...), h.AnyScope...) {
+		if _, ok := service.Scope(scope); !ok {
+			return fmt.Errorf("scope %s is not one that %s supports, so no token could have it", scope, h.issuer)
+		}
+	}
+	if err := h.describeResource(); err != nil {
+		return err
+	}
+	h.cache = h.app.Cache(h.issuer, introspect.Options{
+		Identity: h.issuer, MaxEntries: h.CacheSize,
+		TTL: time.Duration(h.CacheTTL), NegativeTTL: time.Duration(h.CacheNegativeTTL),
+	})
+	return nil
+}
+
+// describeResource prepares the metadata of RFC 9728, when the API has a name.
+func (h *Handler) describeResource() (err error) {
+	if h.Resource == "" {
+		return nil
+	}
+	if h.challenge.ResourceMetadata, err = introspect.MetadataURL(h.Resource); err != nil {
+		return fmt.Errorf("resource: %w", err)
+	}
+	if h.metadataPath, err = introspect.MetadataPath(h.Resource); err != nil {
+		return fmt.Errorf("resource: %w", err)
+	}
+	h.metadataPath, _, _ = strings.Cut(h.metadataPath, "?")
+	h.metadata = &introspect.Metadata{
+		Resource: h.Resource, AuthorizationServers: []string{h.issuer},
+		ScopesSupported: append(append([]string{}, h.Scopes...), h.AnyScope...), BearerMethodsSupported: []string{"header"},
+	}
+	return nil
+}
+
+// ServeHTTP checks a request and sends it on, or refuses it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	h.headers.StripRequest(r) // first, on every path and method
+	if h.metadata != nil && r.URL.Path == h.metadataPath {
+		h.metadata.ServeHTTP(w, r)
+		return nil
+	}
+	state, err := h.app.Running(r.Context())
+	if err != nil {
+		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+	}
+	guard := introspect.Guard{
+		Cache: h.cache.Cache, Policy: h.policy, Challenge: h.challenge, Optional: h.Optional,
+	}
+	facts, refusal := guard.Authorize(r, local{state.Engine, h.issuer})
+	note(r, facts, refusal)
+	if refusal != nil {
+		h.log(refusal)
+		guard.Refuse(w, refusal)
+		return nil
+	}
+	if facts != nil {
+		h.headers.Set(r.Header, facts)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// log tells the operator of refusals that are not the client's doing.
+func (h *Handler) log(refusal *introspect.Refusal) {
+	if refusal.Status == http.StatusServiceUnavailable {
+		h.logger.Error("no introspection", zap.Error(refusal))
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,122 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "gatehouse",
+		Short: "Manages users and keys of Gatehouse",
+		Long: `Works on the storage that the configuration names, beside a running server
+or without one. A running server follows within a second.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.PersistentFlags().StringP("config", "c", "", "Configuration file (default: Caddyfile in this folder)")
+			cmd.PersistentFlags().StringP("adapter", "a", "", "Name of config adapter to apply")
+			cmd.PersistentFlags().String("issuer", "", "The service; may be left out when there is only one")
+			cmd.AddCommand(userCommand(), keyCommand())
+		},
+	})
+}
+
+// desk is what a command works with: one service on its storage.
+type desk struct {
+	app     *App
+	store   store.Store
+	service *model.Service
+}
+
+// atDesk runs a command's work on the service that the flags name.
+func atDesk(work func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		cmd.SilenceUsage = true
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: cmd.Context()})
+		defer cancel()
+		app, err := appFromFlags(cmd)
+		if err != nil {
+			return err
+		}
+		if err := app.loadStorage(ctx); err != nil {
+			return err
+		}
+		d, err := openDesk(ctx, app, flag(cmd, "issuer"))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.store.Close()) }()
+		return work(ctx, d, cmd, args)
+	}
+}
+
+// appFromFlags reads the app out of the configuration. A command needs no
+// client secret, so placeholders stay as they are.
+func appFromFlags(cmd *cobra.Command) (*App, error) {
+	file := flag(cmd, "config")
+	if file == "" {
+		file = "Caddyfile"
+	}
+	if _, err := os.Stat(file); err != nil {
+		return nil, fmt.Errorf("which configuration? give --config: %w", err)
+	}
+	raw, _, _, err := caddycmd.LoadConfig(file, flag(cmd, "adapter"))
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Apps struct {
+			Gatehouse *App `json:"gatehouse"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return nil, err
+	}
+	if config.Apps.Gatehouse == nil {
+		return nil, fmt.Errorf("%s does not configure gatehouse", file)
+	}
+	return config.Apps.Gatehouse, nil
+}
+
+// openDesk opens the storage and finds the service in it.
+func openDesk(ctx context.Context, app *App, issuer string) (*desk, error) {
+	for _, s := range app.Services {
+		service, err := model.NewService(s.Settings)
+		if err != nil {
+			return nil, err
+		}
+		app.declarations = append(app.declarations, engine.Declaration{Service: service})
+	}
+	service, err := app.Declared(issuer)
+	if err != nil {
+		return nil, err
+	}
+	st, err := app.storage.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if service.ID, err = st.EnsureService(ctx, service.Issuer); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return &desk{app: app, store: st, service: service}, nil
+}
+
+func flag(cmd *cobra.Command, name string) string {
+	value, _ := cmd.Flags().GetString(name)
+	return value
+}
+
+// say writes a command's result to standard output.
+func say(cmd *cobra.Command, format string, args ...any) {
+	fmt.Fprintf(cmd.OutOrStdout(), format, args...)
+}

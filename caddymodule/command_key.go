@@ -1,0 +1,91 @@
+package caddymodule
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+)
+
+func keyCommand() *cobra.Command {
+	key := &cobra.Command{Use: "key", Short: "Manages the signing keys"}
+	rotate := &cobra.Command{
+		Use: "rotate", Short: "Announces new signing keys, which take over from the old ones", Args: cobra.NoArgs,
+		RunE: atDesk(keyRotate),
+	}
+	rotate.Flags().StringSlice("alg", nil, "The algorithms; all of them by default")
+	rotate.Flags().String("announce", defaultAnnounce.String(), "How long the new keys are published before they sign")
+	rotate.Flags().String("overlap", "", "How long the old keys verify after that; by default as long as tokens live")
+	key.AddCommand(rotate, &cobra.Command{
+		Use: "list", Short: "Lists the signing keys", Args: cobra.NoArgs,
+		RunE: atDesk(keyList),
+	})
+	return key
+}
+
+func keyRotate(ctx context.Context, d *desk, cmd *cobra.Command, _ []string) error {
+	announce, err := caddy.ParseDuration(flag(cmd, "announce"))
+	if err != nil {
+		return fmt.Errorf("--announce: %w", err)
+	}
+	var overlap *time.Duration
+	if text := flag(cmd, "overlap"); text != "" {
+		duration, err := caddy.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("--overlap: %w", err)
+		}
+		overlap = &duration
+	}
+	master, err := d.app.masterKey(ctx, d.store)
+	if err != nil {
+		return fmt.Errorf("master key: %w", err)
+	}
+	e, err := engine.New(ctx, engine.Options{
+		Store: d.store, MasterKey: master, Services: []engine.Declaration{{Service: *d.service}},
+	})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	var algs []model.SignAlg
+	names, _ := cmd.Flags().GetStringSlice("alg")
+	for _, name := range names {
+		algs = append(algs, model.SignAlg(name))
+	}
+	kids, err := rotateKeys(ctx, e, d.service, algs, announce, overlap)
+	if err != nil {
+		return err
+	}
+	for _, kid := range kids {
+		say(cmd, "announced %s; it signs from %s\n", kid, time.Now().Add(announce).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func keyList(ctx context.Context, d *desk, cmd *cobra.Command, _ []string) error {
+	rows, err := d.store.Keys(ctx, d.service.ID)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b model.Key) int {
+		return cmp.Or(cmp.Compare(a.Alg, b.Alg), cmp.Compare(a.NotBefore, b.NotBefore))
+	})
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "KEY\tALGORITHM\tSIGNS FROM\tENDS")
+	for _, k := range rows {
+		ends := "-"
+		if k.ExpiresAt != 0 {
+			ends = time.Unix(k.ExpiresAt, 0).UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", k.KID, k.Alg, time.Unix(k.NotBefore, 0).UTC().Format(time.RFC3339), ends)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,222 @@
+// Package front is the authorization server's HTTP side: it reads a request
+// into a struct, calls the engine, and carries out the action that comes back.
+// Protocol decisions are the engine's, pages are login's.
+package front
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler serves the endpoints and pages of one service. Requests for other
+// paths go on to the next handler.
+type Handler struct {
+	// Issuer names the service. It may be left out when there is only one.
+	Issuer string `json:"issuer,omitempty"`
+	// LoginPath is where people sign in. Default: /login below the issuer's path.
+	LoginPath string `json:"login_path,omitempty"`
+	// ConsentPath is where people are asked for consent. Default: /consent below the issuer's path.
+	ConsentPath string `json:"consent_path,omitempty"`
+	// GrantsPath is where people see and withdraw what they have granted.
+	// Default: /grants below the issuer's path.
+	GrantsPath string `json:"grants_path,omitempty"`
+	// EndSessionPath is where people sign out. Default: /end_session below the issuer's path.
+	EndSessionPath string `json:"end_session_path,omitempty"`
+	// Templates is a folder whose files replace the built-in pages of the same name.
+	Templates string `json:"templates,omitempty"`
+	// SessionDuration is how long a sign-in lasts. Default: 12 hours.
+	SessionDuration caddy.Duration `json:"session_duration,omitempty"`
+
+	app       serving.App
+	service   *model.Service
+	paths     login.Paths
+	endpoints map[string]endpoint
+	logger    *zap.Logger
+
+	once    sync.Once
+	running *running
+	failure error
+}
+
+// running is what the handler needs once the app has started.
+type running struct {
+	engine   *engine.Engine
+	service  *model.Service
+	accounts *login.Accounts
+	login    *login.Server
+}
+
+// endpoint is one address of the authorization server.
+type endpoint struct {
+	name    string
+	methods []string
+	// browser: people see the answer, so that errors are pages.
+	browser bool
+	// cors: scripts from anywhere may call it; it looks at no cookie.
+	cors  bool
+	serve func(*Handler, *running, http.ResponseWriter, *http.Request) error
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.gatehouse_server",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision finds the service and lays out the paths. It opens nothing.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	app, err := ctx.App("gatehouse")
+	if err != nil {
+		return fmt.Errorf("gatehouse_server needs the global option gatehouse: %w", err)
+	}
+	h.app = app.(serving.App)
+	h.logger = ctx.Logger()
+	if h.service, err = h.app.Declared(h.Issuer); err != nil {
+		return err
+	}
+	issuer, err := url.Parse(h.service.Issuer)
+	if err != nil {
+		return err
+	}
+	h.layOut(issuer.Path)
+	return login.CheckTemplates(h.Templates)
+}
+
+// layOut maps each path to its endpoint. The protocol's paths come from the
+// service's settings, so that they cannot differ from the discovery document.
+func (h *Handler) layOut(base string) {
+	h.paths = login.Paths{
+		Login: orElse(h.LoginPath, base+"/login"), Consent: orElse(h.ConsentPath, base+"/consent"),
+		Grants: orElse(h.GrantsPath, base+"/grants"), EndSession: orElse(h.EndSessionPath, base+"/end_session"),
+	}
+	read, post := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
+	both := []string{http.MethodGet, http.MethodHead, http.MethodPost}
+	h.endpoints = map[string]endpoint{}
+	configuration := endpoint{name: "configuration", methods: read, cors: true, serve: (*Handler).configuration}
+	h.endpoints[base+"/.well-known/openid-configuration"] = configuration
+	h.endpoints["/.well-known/oauth-authorization-server"+base] = configuration // RFC 8414 §3.1
+	for address, e := range map[string]endpoint{
+		h.service.AuthorizationEndpoint: {name: "authorization", methods: both, browser: true, serve: (*Handler).authorization},
+		h.service.TokenEndpoint:         {name: "token", methods: post, cors: true, serve: (*Handler).token},
+		h.service.RevocationEndpoint:    {name: "revocation", methods: post, cors: true, serve: (*Handler).revocation},
+		h.service.IntrospectionEndpoint: {name: "introspection", methods: post, serve: (*Handler).introspection},
+		h.service.UserInfoEndpoint:      {name: "userinfo", methods: both, cors: true, serve: (*Handler).userInfo},
+		h.service.JWKSURI:               {name: "jwks", methods: read, cors: true, serve: (*Handler).jwks},
+	} {
+		if u, err := url.Parse(address); err == nil {
+			h.endpoints[u.Path] = e
+		}
+	}
+}
+
+func orElse(path, otherwise string) string {
+	if path != "" {
+		return path
+	}
+	return otherwise
+}
+
+// Validate checks the handler's own paths.
+func (h *Handler) Validate() error {
+	taken := map[string]string{}
+	for path, e := range h.endpoints {
+		taken[path] = e.name
+	}
+	for name, path := range map[string]string{
+		"login_path": h.paths.Login, "consent_path": h.paths.Consent,
+		"grants_path": h.paths.Grants, "end_session_path": h.paths.EndSession,
+	} {
+		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#\\ ") {
+			return fmt.Errorf("%s: expected a path that begins with a slash, not %q", name, path)
+		}
+		if other, ok := taken[path]; ok {
+			return fmt.Errorf("%s: %s is the path of %s already", name, path, other)
+		}
+		taken[path] = name
+	}
+	return nil
+}
+
+// ServeHTTP serves the service's paths and leaves all others to next.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	e, known := h.endpoints[r.URL.Path]
+	if !known && !h.ownsPage(r.URL.Path) {
+		return next.ServeHTTP(w, r)
+	}
+	run, err := h.start(r)
+	if err != nil {
+		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+	}
+	if !known {
+		handled, err := run.login.ServePage(w, r)
+		if err == nil && !handled {
+			return next.ServeHTTP(w, r)
+		}
+		return h.finish(run, endpoint{name: "page", browser: true}, w, r, err)
+	}
+	if e.cors && allowOrigin(e, w, r) {
+		return nil
+	}
+	if !slices.Contains(e.methods, r.Method) {
+		allow := strings.Join(e.methods, ", ")
+		w.Header().Set("Allow", allow)
+		return h.refuse(run, e, w, r, http.StatusMethodNotAllowed, "this endpoint accepts "+allow)
+	}
+	return h.finish(run, e, w, r, e.serve(h, run, w, r))
+}
+
+// ownsPage reports whether a path is a page's, or of something that a page shows.
+func (h *Handler) ownsPage(path string) bool {
+	return path == h.paths.Login || path == h.paths.Consent || path == h.paths.Grants ||
+		path == h.paths.EndSession || strings.HasPrefix(path, h.paths.Login+"/")
+}
+
+// start waits for the app, and makes the authentication server at the first request.
+func (h *Handler) start(r *http.Request) (*running, error) {
+	state, err := h.app.Running(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	h.once.Do(func() { h.running, h.failure = h.run(state) })
+	return h.running, h.failure
+}
+
+func (h *Handler) run(state *serving.State) (*running, error) {
+	service, ok := state.Engine.Service(h.service.Issuer)
+	if !ok {
+		return nil, engine.ErrNoService
+	}
+	run := &running{engine: state.Engine, service: service, accounts: state.Accounts[service.ID]}
+	var err error
+	run.login, err = login.New(login.Options{
+		Engine: state.Engine, Store: state.Store, Service: service, Accounts: run.accounts,
+		Paths: h.paths, Templates: h.Templates, SessionDuration: orDefault(h.SessionDuration), Logger: h.logger,
+	})
+	return run, err
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

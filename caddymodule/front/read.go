@@ -1,0 +1,89 @@
+package front
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+)
+
+// maxBody bounds the form of a request, in bytes.
+const maxBody = 32 << 10
+
+// httpError is a request that never reaches the engine.
+type httpError struct {
+	status      int
+	code        string // the OAuth error code
+	description string
+}
+
+func (e *httpError) Error() string { return e.description }
+
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// form reads an application/x-www-form-urlencoded body as it is.
+func form(w http.ResponseWriter, r *http.Request) (string, error) {
+	if kind := r.Header.Get("Content-Type"); kind != "application/x-www-form-urlencoded" {
+		if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/x-www-form-urlencoded" {
+			return "", &httpError{http.StatusBadRequest, "invalid_request", "the Content-Type must be application/x-www-form-urlencoded"}
+		}
+	}
+	buf := bodies.Get().(*bytes.Buffer)
+	defer bodies.Put(buf)
+	buf.Reset()
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return "", &httpError{http.StatusRequestEntityTooLarge, "invalid_request", "the request body is too large"}
+		}
+		return "", &httpError{http.StatusBadRequest, "invalid_request", "the request body could not be read"}
+	}
+	return buf.String(), nil
+}
+
+// clientRequest reads the form and the Authorization header of a request that
+// a client makes directly.
+func clientRequest(w http.ResponseWriter, r *http.Request) (string, engine.ClientCredentials, error) {
+	basic, err := basicCredentials(r.Header.Values("Authorization"))
+	if err != nil {
+		return "", basic, err
+	}
+	parameters, err := form(w, r)
+	return parameters, basic, err
+}
+
+var errBasic = &httpError{http.StatusUnauthorized, "invalid_client", "the Authorization header is not HTTP Basic with a form-encoded client_id and client_secret"}
+
+// basicCredentials reads the header of client_secret_basic: user and password
+// are form-encoded before they are joined (RFC 6749 §2.3.1).
+func basicCredentials(headers []string) (engine.ClientCredentials, error) {
+	var none engine.ClientCredentials
+	switch {
+	case len(headers) == 0:
+		return none, nil
+	case len(headers) > 1:
+		return none, &httpError{http.StatusBadRequest, "invalid_request", "there is more than one Authorization header"}
+	}
+	scheme, encoded, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return none, errBasic
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimLeft(encoded, " "))
+	if err != nil || len(raw) > 4096 || !utf8.Valid(raw) {
+		return none, errBasic
+	}
+	user, password, found := strings.Cut(string(raw), ":")
+	id, idErr := url.QueryUnescape(user)
+	secret, secretErr := url.QueryUnescape(password)
+	if !found || idErr != nil || secretErr != nil || !utf8.ValidString(id) || !utf8.ValidString(secret) {
+		return none, errBasic
+	}
+	return engine.ClientCredentials{ClientID: id, ClientSecret: secret, Present: true}, nil
+}

@@ -1,0 +1,51 @@
+// Package serving is what the app shows its handlers: which services are
+// declared, while a configuration is being built, and what serves them once
+// it has started.
+package serving
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/introspect"
+)
+
+// App is the gatehouse app as its handlers see it. They reach it by
+// caddy.Context.App("gatehouse") while they are provisioned.
+type App interface {
+	// Declared finds the declaration of a service by its issuer. An empty
+	// issuer means the only one there is.
+	Declared(issuer string) (*model.Service, error)
+	// Cache reserves a cache for a service's tokens, which the app opens when
+	// it starts. Reservations that are alike share one cache, also with the
+	// configuration before.
+	Cache(issuer string, o introspect.Options) *Cache
+	// Running waits until the app has started. Caddy starts apps in no order,
+	// so a request may come first.
+	Running(ctx context.Context) (*State, error)
+	// Logger is the app's own.
+	Logger() *zap.Logger
+}
+
+// State is what serves while a configuration runs.
+type State struct {
+	Engine   *engine.Engine
+	Store    store.Store
+	Accounts map[model.ID]*login.Accounts
+}
+
+// ErrStopped says that the configuration ended before it had started.
+var ErrStopped = errors.New("gatehouse has not started")
+
+// Cache is a reserved cache: open while the app runs.
+type Cache struct {
+	Issuer  string
+	Options introspect.Options
+	*introspect.Cache
+}

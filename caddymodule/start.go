@@ -1,0 +1,128 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/introspect"
+)
+
+// open brings everything up in the order in which it depends on each other,
+// and notes in a.held how to give it back.
+func (a *App) open(ctx context.Context) (*serving.State, error) {
+	shared, err := a.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	master, err := a.masterKey(ctx, shared.store)
+	if err != nil {
+		return nil, fmt.Errorf("master key: %w", err)
+	}
+	state := &serving.State{Store: shared.store, Accounts: map[model.ID]*login.Accounts{}}
+	observer := &observer{metrics: shared.metrics, events: a.events, ctx: a.ctx, logger: a.logger, issuers: map[model.ID]string{}}
+	state.Engine, err = engine.New(ctx, engine.Options{
+		Store: shared.store, MasterKey: master, Services: a.declarations,
+		Subjects: subjects(state.Accounts), Observe: observer.observe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.engine = state.Engine
+	for i, d := range a.declarations {
+		service, _ := state.Engine.Service(d.Service.Issuer)
+		observer.issuers[service.ID] = service.Issuer
+		accounts, err := login.NewAccounts(shared.store, service.ID, a.Services[i].Accounts)
+		if err != nil {
+			return nil, fmt.Errorf("service %s: %w", service.Issuer, err)
+		}
+		state.Accounts[service.ID] = accounts
+		if err := endDisabled(ctx, shared.store, service.ID, a.Services[i].Accounts); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.openCaches(shared, state); err != nil {
+		return nil, err
+	}
+	shared.metrics.register(a.ctx.GetMetricsRegistry(), a.caches)
+	return state, nil
+}
+
+// subjects answers for the accounts of every service.
+type subjects map[model.ID]*login.Accounts
+
+// Active is part of engine.Subjects.
+func (s subjects) Active(ctx context.Context, service model.ID, subject string) (bool, error) {
+	accounts, ok := s[service]
+	if !ok {
+		return false, engine.ErrNoService
+	}
+	return accounts.Active(ctx, subject)
+}
+
+// endDisabled ends what accounts that the configuration disables still hold
+// (CVE-2026-43983: a disabled account ends at once).
+func endDisabled(ctx context.Context, st store.Store, service model.ID, accounts []login.DeclaredAccount) error {
+	var steps []store.Step
+	for _, account := range accounts {
+		if !account.Disabled {
+			continue
+		}
+		subject := account.Subject
+		if subject == "" {
+			subject = account.Name
+		}
+		steps = append(steps, store.DeleteSessions{Service: service, Subject: subject},
+			store.RevokeGrants{Service: service, Subject: subject})
+	}
+	if len(steps) == 0 {
+		return nil
+	}
+	return st.Write(ctx, steps...)
+}
+
+// openCaches opens the caches that handlers reserved, or takes those of the
+// configuration before. Facts about clients that are no longer as they were
+// are not believed any more.
+func (a *App) openCaches(shared *shared, state *serving.State) error {
+	changed := shared.clientsChanged(state.Engine, a.declarations)
+	for _, c := range a.caches {
+		service, ok := state.Engine.Service(c.Issuer)
+		if !ok {
+			return engine.ErrNoService
+		}
+		cache, release, err := shared.cache(c.Options, service.ID)
+		if err != nil {
+			return err
+		}
+		a.held = append(a.held, release)
+		c.Cache = cache
+		for _, client := range changed[service.ID] {
+			cache.Revoke(introspect.Revocation{Kind: introspect.RevokeClient, Service: int64(service.ID), ID: int64(client)})
+		}
+	}
+	return nil
+}
+
+// acquire opens the store, or takes the one of the configuration before.
+func (a *App) acquire(ctx context.Context) (*shared, error) {
+	key := a.storage.Identity()
+	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) {
+		st, err := a.storage.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return newShared(st), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.held = append(a.held, func() { _, _ = pool.Delete(key) })
+	return value.(*shared), nil
+}
