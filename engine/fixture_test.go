@@ -31,7 +31,7 @@ type house struct {
 	service *model.Service
 	users   *users
 	options engine.Options
-	mu      sync.Mutex
+	mu      *sync.Mutex
 	now     time.Time
 	events  []model.Event
 }
@@ -57,7 +57,7 @@ func open(t *testing.T, settings model.Settings) *house {
 
 func openOn(t *testing.T, st store.Store, services ...engine.Declaration) *house {
 	t.Helper()
-	h := &house{T: t, store: st, users: new(users), now: time.Now().Truncate(time.Second)}
+	h := &house{T: t, store: st, users: new(users), mu: new(sync.Mutex), now: time.Now().Truncate(time.Second)}
 	h.options = engine.Options{
 		Store: st, MasterKey: engine.MasterKey{1, 2, 3}, Services: services,
 		Subjects: h.users, Now: h.clock, Observe: h.observe,
