@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -103,7 +104,7 @@ func ApplyAll[T any](catalogue []Setting[T], t *T, values Settings) error {
 		return nil
 	}
 	for property := range values {
-		if _, ok := Find(catalogue, snake(property)); !ok {
+		if !slices.ContainsFunc(catalogue, func(s Setting[T]) bool { return s.Property == property }) {
 			return fmt.Errorf("unknown setting %q", property)
 		}
 	}
