@@ -122,14 +122,15 @@ func (a *adminAPI) revoke(r *http.Request) (any, error) {
 		revoked, err := e.RevokeToken(r.Context(), service.ID, req.Token)
 		return map[string]bool{"revoked": revoked}, failed(err)
 	}
-	var client *model.Client
+	var id model.ID
 	if req.ClientID != "" {
-		var ok bool
-		if client, ok = e.ClientByAlias(service.ID, req.ClientID); !ok {
+		client, ok := e.ClientByAlias(service.ID, req.ClientID)
+		if !ok {
 			return nil, adminError(http.StatusNotFound, fmt.Errorf("%s has no client %s", service.Issuer, req.ClientID))
 		}
+		id = client.ID
 	}
-	err = e.RevokeGrants(r.Context(), service.ID, req.Subject, client)
+	err = e.RevokeGrants(r.Context(), service.ID, req.Subject, id)
 	return map[string]bool{"revoked": err == nil}, failed(err)
 }
 

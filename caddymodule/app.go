@@ -39,7 +39,7 @@ type App struct {
 	// first start, readable by its owner alone.
 	MasterKey string `json:"master_key,omitempty"`
 	// Services are the issuers.
-	Services []*Service `json:"services,omitempty"`
+	Services []Service `json:"services,omitempty"`
 
 	logger       *zap.Logger
 	events       *caddyevents.App
@@ -61,7 +61,7 @@ type Service struct {
 	// Settings are the service's settings, by their names in the Web API.
 	Settings model.Settings `json:"settings,omitempty"`
 	// Clients are the applications that may ask for tokens.
-	Clients []*Client `json:"clients,omitempty"`
+	Clients []Client `json:"clients,omitempty"`
 	// Accounts are users declared here; others are kept in the store.
 	Accounts []login.DeclaredAccount `json:"accounts,omitempty"`
 }
@@ -95,8 +95,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return errors.New("gatehouse: no service is declared")
 	}
 	issuers := map[string]bool{}
-	for _, s := range a.Services {
-		d, err := s.declare()
+	for i := range a.Services {
+		d, err := a.Services[i].declare()
 		if err != nil {
 			return fmt.Errorf("service %s: %w", d.Service.Issuer, err)
 		}
@@ -130,8 +130,7 @@ func (s *Service) declare() (d engine.Declaration, err error) {
 		aliases[c.ClientID] = true
 		d.Clients = append(d.Clients, client)
 	}
-	_, err = login.NewAccounts(nil, 0, s.Accounts)
-	return d, err
+	return d, login.CheckAccounts(s.Accounts)
 }
 
 // resolveSecrets replaces placeholders in secrets. One that has no value stops

@@ -42,6 +42,7 @@ func init() {
 //	}
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
+		d.Next() // gatehouse
 		return nil, d.Err("gatehouse: the option is there twice")
 	}
 	app := new(App)
@@ -68,7 +69,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Err("master_key: expected 64 hexadecimal digits, or a placeholder for them")
 			}
 		case "service":
-			s := new(Service)
+			var s Service
 			if err := s.unmarshal(d); err != nil {
 				return err
 			}
@@ -127,7 +128,7 @@ func (s *Service) unmarshal(d *caddyfile.Dispenser) error {
 }
 
 func (s *Service) unmarshalClient(d *caddyfile.Dispenser) error {
-	c := &Client{Settings: model.Settings{}}
+	c := Client{Settings: model.Settings{}}
 	if !d.AllArgs(&c.ClientID) {
 		return d.Err("client: expected one client_id")
 	}
@@ -147,7 +148,7 @@ func (s *Service) unmarshalClient(d *caddyfile.Dispenser) error {
 }
 
 // checkClient validates what can be before placeholders have their values.
-func checkClient(c *Client) error {
+func checkClient(c Client) error {
 	settings := model.Settings{}
 	for property, value := range c.Settings {
 		settings[property] = value
@@ -255,7 +256,7 @@ func (s *Service) unmarshalAccount(d *caddyfile.Dispenser) error {
 		}
 	}
 	s.Accounts = append(s.Accounts, account)
-	if _, err := login.NewAccounts(nil, 0, s.Accounts); err != nil {
+	if err := login.CheckAccounts(s.Accounts); err != nil {
 		return d.Errf("%v", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -25,6 +26,7 @@ type shared struct {
 	mu      sync.Mutex
 	caches  map[introspectKey]*sharedCache
 	clients map[model.ID]map[model.ID][32]byte // service, client: digest of its settings
+	guards  map[model.ID]*login.Guard
 }
 
 // introspectKey tells caches apart. introspect.Options hold a clock, which
@@ -46,12 +48,23 @@ func newShared(st store.Store) *shared {
 	return &shared{
 		store: st, metrics: newMetrics(),
 		caches: map[introspectKey]*sharedCache{}, clients: map[model.ID]map[model.ID][32]byte{},
+		guards: map[model.ID]*login.Guard{},
 	}
 }
 
 // Destruct closes the store. The caches are closed by then: each holder of one
 // holds the store too, and gives it back later.
 func (s *shared) Destruct() error { return s.store.Close() }
+
+// guard returns what protects the accounts of a service.
+func (s *shared) guard(service model.ID) *login.Guard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.guards[service] == nil {
+		s.guards[service] = login.NewGuard()
+	}
+	return s.guards[service]
+}
 
 // cache returns the cache for these options, following the revocations of the
 // service, and how to give it back.

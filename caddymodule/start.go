@@ -38,7 +38,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	for i, d := range a.declarations {
 		service, _ := state.Engine.Service(d.Service.Issuer)
 		observer.issuers[service.ID] = service.Issuer
-		accounts, err := login.NewAccounts(shared.store, service.ID, a.Services[i].Accounts)
+		accounts, err := login.NewAccounts(shared.store, service.ID, a.Services[i].Accounts, shared.guard(service.ID))
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", service.Issuer, err)
 		}

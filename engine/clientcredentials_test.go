@@ -64,7 +64,7 @@ func TestOwnGrantIsMadeAgain(t *testing.T) {
 	h := open(t, nil)
 	first := h.own("service", "orders:read")
 	client, _ := h.engine.ClientByAlias(h.service.ID, "service")
-	if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "", client); err != nil {
+	if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "", client.ID); err != nil {
 		t.Fatal(err)
 	}
 	second := h.own("service", "orders:read")

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/internal/revocation"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/userinfo"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 // Authorization checks an authorization request and keeps it under a ticket.
@@ -84,13 +85,14 @@ func (e *Engine) RevokeToken(ctx context.Context, service model.ID, token string
 }
 
 // RevokeGrants ends all grants of a subject, of a client, or of a subject at a
-// client: one of the two may be empty or nil.
-func (e *Engine) RevokeGrants(ctx context.Context, service model.ID, subject string, client *model.Client) error {
+// client: one of the two may be empty or 0. What else must happen with it is
+// written in the same transaction.
+func (e *Engine) RevokeGrants(ctx context.Context, service model.ID, subject string, client model.ID, also ...store.Step) error {
 	s, err := e.service(service)
 	if err != nil {
 		return err
 	}
-	return revocation.Grants(ctx, s.Realm, subject, client)
+	return revocation.Grants(ctx, s.Realm, subject, client, also...)
 }
 
 // UserInfo checks a userinfo request.

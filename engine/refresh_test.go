@@ -176,7 +176,7 @@ func TestThreat04RefreshLooksAgain(t *testing.T) {
 		h := open(t, nil)
 		tokens := h.tokens("spa")
 		spa, _ := h.engine.ClientByAlias(h.service.ID, "spa")
-		if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "alice", spa); err != nil {
+		if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "alice", spa.ID); err != nil {
 			t.Fatal(err)
 		}
 		h.wantError(h.refresh("spa", tokens.RefreshToken), "invalid_grant")

@@ -41,7 +41,7 @@ func TestThreat31ServicesAreApart(t *testing.T) {
 	}
 	b.revoke("spa", tokens.AccessToken)
 	b.revoke("spa", tokens.RefreshToken)
-	if err := b.engine.RevokeGrants(t.Context(), b.service.ID, "alice", nil); err != nil {
+	if err := b.engine.RevokeGrants(t.Context(), b.service.ID, "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	if !a.usable(tokens.AccessToken) {

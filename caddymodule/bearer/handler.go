@@ -3,6 +3,7 @@
 package bearer
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -82,6 +83,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.issuer = service.Issuer
+	if h.CacheSize < 0 || h.CacheTTL < 0 || h.CacheNegativeTTL < 0 {
+		return errors.New("cache_size, cache_ttl and cache_negative_ttl cannot be negative")
+	}
 	if h.headers, err = introspect.NewHeaders(h.Forward...); err != nil {
 		return fmt.Errorf("forward: %w", err)
 	}

@@ -135,23 +135,15 @@ func orElse(path, otherwise string) string {
 	return otherwise
 }
 
-// Validate checks the handler's own paths.
+// Validate checks the paths of the pages.
 func (h *Handler) Validate() error {
-	taken := map[string]string{}
-	for path, e := range h.endpoints {
-		taken[path] = e.name
+	if err := h.paths.Check(); err != nil {
+		return err
 	}
-	for name, path := range map[string]string{
-		"login_path": h.paths.Login, "consent_path": h.paths.Consent,
-		"grants_path": h.paths.Grants, "end_session_path": h.paths.EndSession,
-	} {
-		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#\\ ") {
-			return fmt.Errorf("%s: expected a path that begins with a slash, not %q", name, path)
+	for _, page := range []string{h.paths.Login, h.paths.Consent, h.paths.Grants, h.paths.EndSession} {
+		if e, taken := h.endpoints[page]; taken {
+			return fmt.Errorf("%s cannot be the path of a page: the %s endpoint is there", page, e.name)
 		}
-		if other, ok := taken[path]; ok {
-			return fmt.Errorf("%s: %s is the path of %s already", name, path, other)
-		}
-		taken[path] = name
 	}
 	return nil
 }

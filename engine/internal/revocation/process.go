@@ -64,15 +64,16 @@ func Token(ctx context.Context, r *realm.Realm, text string) (bool, error) {
 	return true, end(ctx, r, f)
 }
 
-// Grants ends all grants of a subject, of a client, or of a subject at a client.
-func Grants(ctx context.Context, r *realm.Realm, subject string, client *model.Client) error {
-	step := store.RevokeGrants{Service: r.Service.ID, Subject: subject}
-	event := model.Event{Kind: model.EventRevoked, Operation: "revocation", Subject: subject}
-	if client != nil {
-		step.Client, event.Client = client.ID, client.Alias
-	}
-	if err := r.Store.Write(ctx, step); err != nil {
+// Grants ends all grants of a subject, of a client, or of a subject at a
+// client, together with what else belongs into the same write.
+func Grants(ctx context.Context, r *realm.Realm, subject string, client model.ID, also ...store.Step) error {
+	steps := append(also, store.RevokeGrants{Service: r.Service.ID, Subject: subject, Client: client})
+	if err := r.Store.Write(ctx, steps...); err != nil {
 		return err
+	}
+	event := model.Event{Kind: model.EventRevoked, Operation: "revocation", Subject: subject}
+	if c, ok := r.Client(client); ok {
+		event.Client = c.Alias
 	}
 	r.Report(event)
 	return nil

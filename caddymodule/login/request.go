@@ -1,0 +1,105 @@
+package login
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+const maxForm = 16 << 10 // bytes
+
+// refusal is a request that is answered with an error page.
+type refusal struct {
+	status        int
+	title, detail string
+	// back is an address of ours to go on from, with its text; may be empty.
+	back, backText string
+}
+
+func (e *refusal) Error() string { return e.title }
+
+func methodNotAllowed(w http.ResponseWriter, post bool) error {
+	allow := "GET, HEAD"
+	if post {
+		allow += ", POST"
+	}
+	w.Header().Set("Allow", allow)
+	return &refusal{status: http.StatusMethodNotAllowed, title: "This page cannot do that",
+		detail: "The request used a method that this page does not have."}
+}
+
+var errMalformed = &refusal{status: http.StatusBadRequest, title: "Something is wrong with this request",
+	detail: "The form did not arrive as this page sent it. Go back and try again."}
+
+// form reads a form that was sent from a page of ours.
+func (s *Server) form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if err := s.checkSource(r); err != nil {
+		return nil, err
+	}
+	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, given := parameters["charset"]
+	if err != nil || kind != "application/x-www-form-urlencoded" || given && !strings.EqualFold(charset, "utf-8") {
+		return nil, &refusal{status: http.StatusUnsupportedMediaType, title: "This page takes forms alone",
+			detail: "The request was not an application/x-www-form-urlencoded form in UTF-8."}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge, title: "That is too much",
+			detail: "The form is larger than this page accepts."}
+	case err != nil:
+		return nil, errMalformed
+	}
+	return single(string(body))
+}
+
+// checkSource refuses what a browser says comes from another site. Pages
+// without a referrer send the origin "null" (Fetch §3.2), so it proves
+// nothing either way; the form's token decides.
+func (s *Server) checkSource(r *http.Request) error {
+	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
+	foreign := site != "" && site != "same-origin" && site != "none" ||
+		origin != "" && origin != "null" && origin != s.origin ||
+		len(r.Header.Values("Sec-Fetch-Site")) > 1 || len(r.Header.Values("Origin")) > 1
+	if !foreign {
+		return nil
+	}
+	return &refusal{status: http.StatusForbidden, title: "This form came from another site",
+		detail: "Nothing was done. This service is at " + s.origin + "; go there and try again."}
+}
+
+// query reads the parameters of a page's address.
+func query(r *http.Request) (url.Values, error) {
+	if len(r.URL.RawQuery) > maxForm {
+		return nil, errMalformed
+	}
+	return single(r.URL.RawQuery)
+}
+
+// single reads parameters of which each may be there once.
+func single(text string) (url.Values, error) {
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, errMalformed
+	}
+	for name, list := range values {
+		if len(list) != 1 || !utf8.ValidString(name) || !utf8.ValidString(list[0]) {
+			return nil, errMalformed
+		}
+	}
+	return values, nil
+}
+
+// seeOther redirects with 303, so that a form is never sent on (RFC 9700
+// §4.12). The address may be of a private-use scheme.
+func seeOther(w http.ResponseWriter, address string) error {
+	secureHeaders(w.Header())
+	w.Header().Set("Location", address)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
