@@ -77,7 +77,7 @@ func note(r *http.Request, facts *introspect.Facts, refusal *introspect.Refusal)
 		}
 		value, ok := facts.Claim(name)
 		if !ok {
-			return nil, false
+			return "", true // known to be absent
 		}
 		return introspect.HeaderValue(value), true
 	})
