@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -51,7 +52,7 @@ func checkMode(path string) error {
 	if err != nil {
 		return err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 on it", path, info.Mode().Perm())
 	}
 	return nil
@@ -85,7 +86,7 @@ func (a *App) newMasterKey(ctx context.Context, st store.Store, path string) (ke
 	if _, err := rand.Read(key[:]); err != nil {
 		return key, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err = writeOnce(path, hex.EncodeToString(key[:])+"\n")
 	if errors.Is(err, fs.ErrExist) { // another process was first
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -93,9 +94,20 @@ func (a *App) newMasterKey(ctx context.Context, st store.Store, path string) (ke
 		}
 		return parseMasterKey(string(text))
 	}
+	return key, err
+}
+
+// writeOnce makes a file that only its owner can read, whole or not at all.
+// fs.ErrExist: there is one.
+func writeOnce(path, text string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".gatehouse-*") // mode 0600
 	if err != nil {
-		return key, err
+		return err
 	}
-	_, err = file.WriteString(hex.EncodeToString(key[:]) + "\n")
-	return key, errors.Join(err, file.Sync(), file.Close())
+	defer os.Remove(file.Name())
+	_, err = file.WriteString(text)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Link(file.Name(), path)
 }

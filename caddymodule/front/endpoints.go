@@ -2,23 +2,11 @@ package front
 
 import (
 	"net/http"
-	"time"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
-
-const defaultSessionDuration = 12 * time.Hour
-
-func orDefault(d caddy.Duration) time.Duration {
-	if d == 0 {
-		return defaultSessionDuration
-	}
-	return time.Duration(d)
-}
 
 // authorization is RFC 6749 §3.1.
 func (h *Handler) authorization(run *running, w http.ResponseWriter, r *http.Request) error {

@@ -4,12 +4,14 @@
 package front
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -105,34 +107,35 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // service's settings, so that they cannot differ from the discovery document.
 func (h *Handler) layOut(base string) {
 	h.paths = login.Paths{
-		Login: orElse(h.LoginPath, base+"/login"), Consent: orElse(h.ConsentPath, base+"/consent"),
-		Grants: orElse(h.GrantsPath, base+"/grants"), EndSession: orElse(h.EndSessionPath, base+"/end_session"),
+		Login: cmp.Or(h.LoginPath, base+"/login"), Consent: cmp.Or(h.ConsentPath, base+"/consent"),
+		Grants: cmp.Or(h.GrantsPath, base+"/grants"), EndSession: cmp.Or(h.EndSessionPath, base+"/end_session"),
 	}
 	read, post := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
 	both := []string{http.MethodGet, http.MethodHead, http.MethodPost}
 	h.endpoints = map[string]endpoint{}
 	configuration := endpoint{name: "configuration", methods: read, cors: true, serve: (*Handler).configuration}
-	h.endpoints[base+"/.well-known/openid-configuration"] = configuration
 	h.endpoints["/.well-known/oauth-authorization-server"+base] = configuration // RFC 8414 §3.1
 	for address, e := range map[string]endpoint{
 		h.service.AuthorizationEndpoint: {name: "authorization", methods: both, browser: true, serve: (*Handler).authorization},
 		h.service.TokenEndpoint:         {name: "token", methods: post, cors: true, serve: (*Handler).token},
 		h.service.RevocationEndpoint:    {name: "revocation", methods: post, cors: true, serve: (*Handler).revocation},
 		h.service.IntrospectionEndpoint: {name: "introspection", methods: post, serve: (*Handler).introspection},
-		h.service.UserInfoEndpoint:      {name: "userinfo", methods: both, cors: true, serve: (*Handler).userInfo},
 		h.service.JWKSURI:               {name: "jwks", methods: read, cors: true, serve: (*Handler).jwks},
 	} {
-		if u, err := url.Parse(address); err == nil {
-			h.endpoints[u.Path] = e
-		}
+		h.put(address, e)
+	}
+	// Without the scope openid the service does no OpenID Connect.
+	if _, ok := h.service.Scope("openid"); ok {
+		h.endpoints[base+"/.well-known/openid-configuration"] = configuration
+		h.put(h.service.UserInfoEndpoint, endpoint{name: "userinfo", methods: both, cors: true, serve: (*Handler).userInfo})
 	}
 }
 
-func orElse(path, otherwise string) string {
-	if path != "" {
-		return path
+// put lays an endpoint out at the path of its address.
+func (h *Handler) put(address string, e endpoint) {
+	if u, err := url.Parse(address); err == nil {
+		h.endpoints[u.Path] = e
 	}
-	return otherwise
 }
 
 // Validate checks the paths of the pages.
@@ -201,7 +204,7 @@ func (h *Handler) run(state *serving.State) (*running, error) {
 	var err error
 	run.login, err = login.New(login.Options{
 		Engine: state.Engine, Store: state.Store, Service: service, Accounts: run.accounts,
-		Paths: h.paths, Templates: h.Templates, SessionDuration: orDefault(h.SessionDuration), Logger: h.logger,
+		Paths: h.paths, Templates: h.Templates, SessionDuration: time.Duration(h.SessionDuration), Logger: h.logger,
 	})
 	return run, err
 }

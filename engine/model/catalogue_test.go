@@ -127,6 +127,7 @@ func TestServiceLimits(t *testing.T) {
 		"scope with more members":  {"supportedScopes", []map[string]string{{"name": "a", "x": "y"}}, "list"},
 		"claim not ASCII":          {"supportedClaims", []string{"é"}, "ASCII"},
 		"endpoint as a path":       {"tokenEndpoint", "/oauth/token", ""},
+		"two at one address":       {"tokenEndpoint", "/authorize", "two endpoints"},
 		"endpoint without scheme":  {"tokenEndpoint", "//evil.example/token", "absolute"},
 		"endpoint with a query":    {"tokenEndpoint", "/token?x", "query"},
 		"public introspection":     {"supportedIntrospectionAuthMethods", []string{"NONE"}, "CLIENT_SECRET_BASIC"},

@@ -104,6 +104,7 @@ func NewService(values Settings) (Service, error) {
 	if err != nil {
 		return Service{}, fmt.Errorf("issuer: %w", err)
 	}
+	taken := map[string]bool{}
 	for _, e := range endpointPaths {
 		switch field := e.field(&s); {
 		case *field == "":
@@ -111,6 +112,11 @@ func NewService(values Settings) (Service, error) {
 		case strings.HasPrefix(*field, "/"):
 			*field = issuer.Scheme + "://" + issuer.Host + *field
 		}
+		address := *e.field(&s)
+		if taken[address] {
+			return Service{}, fmt.Errorf("two endpoints are at %s", address)
+		}
+		taken[address] = true
 	}
 	return s, nil
 }
