@@ -27,9 +27,20 @@ type Credentials struct {
 // which clients there are; its cause is for the log.
 var errUnknown = oautherr.New(oautherr.InvalidClient, "the client is unknown or its authentication failed")
 
-// Authenticate finds the client and verifies its credentials by the one method
+// Read parses the parameters of a request that a client makes directly, and
+// authenticates the client by one of the methods that the endpoint allows.
+func Read(r *realm.Realm, parameters string, basic Credentials, allowed []model.ClientAuthMethod) (params.Values, *model.Client, *oautherr.Error) {
+	v, refusal := params.Parse(parameters)
+	if refusal != nil {
+		return v, nil, refusal
+	}
+	client, refusal := authenticate(r, v, basic, allowed)
+	return v, client, refusal
+}
+
+// authenticate finds the client and verifies its credentials by the one method
 // that it is registered for, provided that the endpoint allows that method.
-func Authenticate(r *realm.Realm, v params.Values, basic Credentials, allowed []model.ClientAuthMethod) (*model.Client, *oautherr.Error) {
+func authenticate(r *realm.Realm, v params.Values, basic Credentials, allowed []model.ClientAuthMethod) (*model.Client, *oautherr.Error) {
 	id, secret, method, err := presented(v, basic)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/token"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -30,11 +29,7 @@ type StandardResponse struct {
 // Standard answers an introspection request in the form of RFC 7662. The
 // caller must be a confidential client of the service. The error is the store's.
 func Standard(ctx context.Context, r *realm.Realm, req StandardRequest) (*StandardResponse, error) {
-	v, refusal := params.Parse(req.Parameters)
-	var caller *model.Client
-	if refusal == nil {
-		caller, refusal = clientauth.Authenticate(r, v, req.Basic, r.Service.SupportedIntrospectionAuthMethods)
-	}
+	v, caller, refusal := clientauth.Read(r, req.Parameters, req.Basic, r.Service.SupportedIntrospectionAuthMethods)
 	if refusal == nil && caller.Public() {
 		refusal = oautherr.New(oautherr.InvalidClient, "public clients may not introspect")
 	}

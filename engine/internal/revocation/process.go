@@ -10,7 +10,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/introspection"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -31,11 +30,7 @@ type Response struct {
 
 // Process answers a revocation request. The error is the store's.
 func Process(ctx context.Context, r *realm.Realm, req Request) (*Response, error) {
-	v, refusal := params.Parse(req.Parameters)
-	var client *model.Client
-	if refusal == nil {
-		client, refusal = clientauth.Authenticate(r, v, req.Basic, r.Service.SupportedRevocationAuthMethods)
-	}
+	v, client, refusal := clientauth.Read(r, req.Parameters, req.Basic, r.Service.SupportedRevocationAuthMethods)
 	if refusal == nil && v.Get("token") == "" {
 		refusal = oautherr.New(oautherr.InvalidRequest, "token is missing")
 	}

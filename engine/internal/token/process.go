@@ -7,7 +7,6 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
@@ -37,11 +36,7 @@ func (p *Processor) Process(ctx context.Context, req Request) (*Response, error)
 }
 
 func (p *Processor) process(ctx context.Context, req Request) (*Response, error) {
-	v, malformed := params.Parse(req.Parameters)
-	if malformed != nil {
-		return nil, malformed
-	}
-	client, refusal := clientauth.Authenticate(p.Realm, v, req.Basic, p.Service.SupportedTokenAuthMethods)
+	v, client, refusal := clientauth.Read(p.Realm, req.Parameters, req.Basic, p.Service.SupportedTokenAuthMethods)
 	if refusal != nil {
 		return nil, refusal
 	}
