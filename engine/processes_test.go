@@ -1,0 +1,79 @@
+package engine_test
+
+import (
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
+)
+
+// openBeside opens another store and engine on the same file, as another
+// process would.
+func openBeside(t *testing.T, path string) *house {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return openOn(t, st, declare(t, issuer, model.Settings{"accessTokenSignAlg": raw("EdDSA")}))
+}
+
+// Two processes that start at once on a new database have the same keys.
+func TestFirstKeysAreMadeOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "g.db")
+	houses := make([]*house, 4)
+	stores := make([]*sqlite.Store, len(houses))
+	for i := range stores {
+		st, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { st.Close() })
+		stores[i] = st
+	}
+	d := declare(t, issuer, nil)
+	var wg sync.WaitGroup
+	for i := range houses {
+		wg.Go(func() { houses[i] = openOn(t, stores[i], d) })
+	}
+	wg.Wait()
+	for _, h := range houses {
+		if h.jwks().Len() != 3 {
+			t.Errorf("%d keys", h.jwks().Len())
+		}
+		token := h.tokens("web")
+		for _, other := range houses {
+			if !other.usable(token.AccessToken) {
+				t.Error("a token is good at one process alone")
+			}
+		}
+	}
+}
+
+// A key that one process adds is another's within a second (the change feed).
+func TestKeyRotationReachesOtherProcesses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "g.db")
+	a, b := openBeside(t, path), openBeside(t, path)
+	kids, err := a.engine.RotateKeys(t.Context(), a.service.ID, []model.SignAlg{model.EdDSA}, engine.Rotation{Overlap: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		if _, there := b.jwks().LookupKeyID(kids[0]); there {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the other process does not know the new key")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if token := a.own("service", "orders:read").AccessToken; !b.usable(token) {
+		t.Error("a token under the new key is not good at the other process")
+	}
+}
