@@ -30,17 +30,30 @@ const MaxToken = 16 << 10
 // ErrInvalid says that a JWT is not one of this engine's, or not for this use.
 var ErrInvalid = errors.New("invalid JWT")
 
-// Sign returns the compact serialization of claims (already JSON) under a key.
+// maxSignature is the length of the longest signature, RSA-2048, in bytes.
+const maxSignature = 256
+
+// Sign returns the compact serialization of claims (already JSON) under a key
+// (RFC 7515 §3.1). It joins the parts itself, since jwx's own joining costs
+// half as much as an ECDSA signature; the signature is jwx's.
 func Sign(key *keys.Key, typ string, claims []byte) (string, error) {
-	headers := jws.NewHeaders()
-	if err := headers.Set(jws.TypeKey, typ); err != nil {
+	signer, err := jws.NewSigner(algorithm(key.Alg))
+	if err != nil {
 		return "", err
 	}
-	if err := headers.Set(jws.KeyIDKey, key.KID); err != nil {
+	protected, err := json.Marshal(header{Alg: string(key.Alg), Kid: key.KID, Typ: typ})
+	if err != nil {
 		return "", err
 	}
-	token, err := jws.Sign(claims, jws.WithKey(algorithm(key.Alg), key.Private, jws.WithProtectedHeaders(headers)))
-	return string(token), err
+	encoding := base64.RawURLEncoding
+	token := make([]byte, 0, encoding.EncodedLen(len(protected)+len(claims)+maxSignature)+4)
+	token = append(encoding.AppendEncode(token, protected), '.')
+	token = encoding.AppendEncode(token, claims)
+	signature, err := signer.Sign(token, key.Private)
+	if err != nil {
+		return "", err
+	}
+	return string(encoding.AppendEncode(append(token, '.'), signature)), nil
 }
 
 // header is what an own token's header may hold; anything more is refused, so

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -200,6 +201,30 @@ func newPrivate(alg model.SignAlg) (crypto.Signer, error) {
 	}
 }
 
+// signer makes a raw private key ready to sign with.
+func signer(raw any) (crypto.Signer, error) {
+	switch private := raw.(type) {
+	case *rsa.PrivateKey:
+		private.Precompute() // jwx leaves it out, and each signature would do it again
+		return private, nil
+	case *ecdsa.PrivateKey:
+		return deterministic{private}, nil
+	case ed25519.PrivateKey:
+		return private, nil
+	default:
+		return nil, errors.New("not a private key")
+	}
+}
+
+// deterministic signs as RFC 6979 has it, which RFC 8725 §3.2 asks of JWTs: no
+// weak random number can give the key away.
+type deterministic struct{ *ecdsa.PrivateKey }
+
+// Sign is part of crypto.Signer.
+func (d deterministic) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return d.PrivateKey.Sign(nil, digest, opts)
+}
+
 func (r *Ring) unseal(row model.Key) (Key, error) {
 	plain, err := r.master.open(r.service, row.KID, row.Sealed)
 	if err != nil {
@@ -214,11 +239,9 @@ func (r *Ring) unseal(row model.Key) (Key, error) {
 	if err := private.Raw(&raw); err != nil {
 		return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
 	}
-	signer, ok := raw.(crypto.Signer)
-	if !ok {
-		return Key{}, fmt.Errorf("key %s: not a private key", row.KID)
+	if key.Private, err = signer(raw); err != nil {
+		return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
 	}
-	key.Private = signer
 	if key.public, err = private.PublicKey(); err != nil {
 		return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
 	}
