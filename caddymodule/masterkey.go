@@ -46,6 +46,14 @@ func (a *App) masterKey(ctx context.Context, st store.Store) (key engine.MasterK
 	return key, checkMode(path)
 }
 
+// masterKeySource says where the master key comes from, for errors.
+func (a *App) masterKeySource() string {
+	if a.MasterKey != "" {
+		return "the option master_key"
+	}
+	return filepath.Join(a.storage.Folder(), masterKeyFile)
+}
+
 // checkMode refuses a key that others on this machine can read.
 func checkMode(path string) error {
 	info, err := os.Stat(path)

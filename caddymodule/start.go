@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,6 +32,9 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 		Store: shared.store, MasterKey: master, Services: a.declarations,
 		Subjects: subjects(state.Accounts), Observe: observer.observe,
 	})
+	if errors.Is(err, engine.ErrWrongMasterKey) {
+		return nil, fmt.Errorf("master key from %s: %w", a.masterKeySource(), err)
+	}
 	if err != nil {
 		return nil, err
 	}

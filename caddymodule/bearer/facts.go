@@ -58,7 +58,7 @@ func note(r *http.Request, facts *introspect.Facts, refusal *introspect.Refusal)
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Object("gatehouse", &logged{r.Header["Authorization"], facts, refusal}))
 	}
-	if facts == nil {
+	if refusal != nil {
 		return
 	}
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
@@ -67,8 +67,11 @@ func note(r *http.Request, facts *introspect.Facts, refusal *introspect.Refusal)
 	}
 	repl.Map(func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, userPrefix)
-		if !ok {
+		switch {
+		case !ok:
 			return nil, false
+		case facts == nil:
+			return "", true // optional, and there is no token
 		}
 		if name == "id" {
 			// A client acting for itself is no user: it must not pass for the

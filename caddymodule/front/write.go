@@ -146,13 +146,17 @@ func errorJSON(code, description string) string {
 	return string(body)
 }
 
-// describe takes the description out of an error's JSON, for a page.
+// describe takes the description out of an error's JSON and makes it a sentence
+// for a page. A parameter's name stays as it is.
 func describe(content string) string {
 	var e struct {
 		Description string `json:"error_description"`
 	}
 	if json.Unmarshal([]byte(content), &e) != nil || e.Description == "" {
 		return ""
+	}
+	if word, _, _ := strings.Cut(e.Description, " "); strings.Contains(word, "_") {
+		return e.Description + "."
 	}
 	return strings.ToUpper(e.Description[:1]) + e.Description[1:] + "."
 }
