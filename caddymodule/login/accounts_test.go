@@ -198,7 +198,6 @@ func TestThreat29ThrottleCountsTheAccount(t *testing.T) {
 	e.advance(time.Second)
 	b.signIn(login).want(t, 200, "/consent", "")
 	// Names that nobody has are throttled too: otherwise this would tell.
-	login = e.browser().authorize()
 	b = e.browser()
 	login = b.authorize()
 	for range freeFailures {
