@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -17,6 +18,8 @@ const (
 	// maxQueue bounds the units that wait. Who finds the queue full waits
 	// for a place in it, or for its context to end.
 	maxQueue = 1024
+	// commitDelay is how long a group may be kept open for more to join it.
+	commitDelay = 100 * time.Microsecond
 )
 
 // unit is one caller's write: all of it happens or nothing.
@@ -46,6 +49,7 @@ type writer struct {
 
 	// What follows belongs to the writer's goroutine.
 	conn     *conn
+	last     int // the size of the last batch
 	closeErr error
 }
 
@@ -147,8 +151,20 @@ func (w *writer) loop() {
 
 // gather takes what is in the queue. Those who were answered a moment ago are
 // about to write again: while it pays, they are let run before the commit, so
-// that one fsync serves them all.
+// that one fsync serves them all. When fewer came than the last time, they are
+// given a moment more; whoever writes alone never waits.
 func (w *writer) gather(batch []*unit) []*unit {
+	batch = w.take(batch)
+	if len(batch) < w.last {
+		time.Sleep(commitDelay)
+		batch = w.take(batch)
+	}
+	w.last = len(batch)
+	return batch
+}
+
+// take takes what is in the queue as long as yielding brings more.
+func (w *writer) take(batch []*unit) []*unit {
 	for grown := true; grown; {
 		grown = false
 		runtime.Gosched()
