@@ -203,11 +203,7 @@ func (s *Headers) Set(h http.Header, f *Facts) {
 	}
 	values := make([]string, len(s.forwards)) // one allocation for all
 	for i, forward := range s.forwards {
-		claim, ok := f.Claim(forward.Claim)
-		if !ok {
-			continue
-		}
-		if values[i] = HeaderValue(claim); values[i] != "" {
+		if values[i] = f.headerValue(forward.Claim); values[i] != "" {
 			h[forward.Header] = values[i : i+1 : i+1]
 		}
 	}

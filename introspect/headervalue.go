@@ -51,6 +51,19 @@ func HeaderValue(claim any) string {
 	return asciiJSON(string(text))
 }
 
+// headerValue is the HeaderValue of a claim, empty when it is absent. The usual
+// ones take no detour through an interface, which would allocate.
+func (f *Facts) headerValue(claim string) string {
+	switch claim {
+	case "sub":
+		return percentEncode(f.Subject, "%")
+	case "client_id":
+		return percentEncode(f.ClientID, "%")
+	}
+	value, _ := f.Claim(claim)
+	return HeaderValue(value)
+}
+
 func rawValue(raw json.RawMessage) string {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -54,12 +55,14 @@ type Handler struct {
 	app          serving.App
 	issuer       string
 	headers      *introspect.Headers
-	cache        *serving.Cache
-	policy       introspect.Policy
-	challenge    introspect.Challenge
 	metadata     *introspect.Metadata
 	metadataPath string
 	logger       *zap.Logger
+
+	cache *serving.Cache
+	guard introspect.Guard // its cache is there once the app has started
+	from  introspect.Introspector
+	once  sync.Once
 }
 
 // CaddyModule returns the Caddy module information.
@@ -89,8 +92,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.headers, err = introspect.NewHeaders(h.Forward...); err != nil {
 		return fmt.Errorf("forward: %w", err)
 	}
-	h.policy = introspect.Policy{Scopes: h.Scopes, AnyScope: h.AnyScope, Audience: h.Audience}
-	h.challenge.Realm = h.Realm
+	h.guard = introspect.Guard{
+		Policy:    introspect.Policy{Scopes: h.Scopes, AnyScope: h.AnyScope, Audience: h.Audience},
+		Challenge: introspect.Challenge{Realm: h.Realm}, Optional: h.Optional,
+	}
 	for _, scope := range append(append([]string{}, h.Scopes...), h.AnyScope...) {
 		if _, ok := service.Scope(scope); !ok {
 			return fmt.Errorf("scope %s is not one that %s supports, so no token could have it", scope, h.issuer)
@@ -111,7 +116,7 @@ func (h *Handler) describeResource() (err error) {
 	if h.Resource == "" {
 		return nil
 	}
-	if h.challenge.ResourceMetadata, err = introspect.MetadataURL(h.Resource); err != nil {
+	if h.guard.Challenge.ResourceMetadata, err = introspect.MetadataURL(h.Resource); err != nil {
 		return fmt.Errorf("resource: %w", err)
 	}
 	if h.metadataPath, err = introspect.MetadataPath(h.Resource); err != nil {
@@ -136,14 +141,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
-	guard := introspect.Guard{
-		Cache: h.cache.Cache, Policy: h.policy, Challenge: h.challenge, Optional: h.Optional,
-	}
-	facts, refusal := guard.Authorize(r, local{state.Engine, h.issuer})
+	h.once.Do(func() { h.guard.Cache, h.from = h.cache.Cache, local{state.Engine, h.issuer} })
+	facts, refusal := h.guard.Authorize(r, h.from)
 	note(r, facts, refusal)
 	if refusal != nil {
 		h.log(refusal)
-		guard.Refuse(w, refusal)
+		h.guard.Refuse(w, refusal)
 		return nil
 	}
 	if facts != nil {
