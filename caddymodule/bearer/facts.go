@@ -55,13 +55,16 @@ const userPrefix = "http.auth.user."
 // note makes the facts known to the rest of the request: placeholders
 // {http.auth.user.*}, and fields of the access log.
 func note(r *http.Request, facts *introspect.Facts, refusal *introspect.Refusal) {
-	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Object("gatehouse", &logged{r.Header["Authorization"], facts, refusal}))
+	ctx := r.Context()
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
+		if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+			extra.Add(zap.Object("gatehouse", &logged{r.Header["Authorization"], facts, refusal}))
+		}
 	}
 	if refusal != nil {
 		return
 	}
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return
 	}

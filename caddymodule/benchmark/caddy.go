@@ -48,6 +48,7 @@ type layout struct {
 	Services               map[tokenKind]port
 	Issuer                 port // of the gateway's tokens
 	Gateway, Proxy         port
+	Forward, HeaderUp      port // the same with a header set
 	Upstream               port
 	Static                 map[string]static // by what it stands against
 }
@@ -60,21 +61,21 @@ type static struct {
 
 func newLayout(folder string, upstream port, admin bool) (layout, error) {
 	kinds := []tokenKind{opaque, es256, eddsa, rs256}
-	ports, err := freePorts(2*len(kinds) + 4)
+	ports, err := freePorts(2*len(kinds) + 6)
 	if err != nil {
 		return layout{}, err
 	}
 	l := layout{
 		Admin: "off", Database: filepath.Join(folder, "gatehouse.db"), ClientID: clientID, ClientSecret: clientSecret,
-		Gateway: ports[0], Proxy: ports[1], Upstream: upstream,
+		Gateway: ports[0], Proxy: ports[1], Forward: ports[4], HeaderUp: ports[5], Upstream: upstream,
 		Services: map[tokenKind]port{}, Static: map[string]static{"introspection": {ports[2], "x"}},
 	}
 	if admin {
 		l.Admin = ports[3].address()
 	}
 	for i, kind := range kinds {
-		l.Services[kind] = ports[4+2*i]
-		l.Static[string(kind)] = static{ports[5+2*i], "x"}
+		l.Services[kind] = ports[6+2*i]
+		l.Static[string(kind)] = static{ports[7+2*i], "x"}
 	}
 	l.Issuer = l.Services[opaque]
 	return l, nil

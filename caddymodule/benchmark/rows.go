@@ -32,7 +32,11 @@ type result struct {
 var rows = []row{
 	{
 		name: "gateway", what: "gateway, cached token", against: "plain reverse_proxy", atLeast: 0.97,
-		sides: gatewaySides, measure: measureSides,
+		sides: gatewaySides(func(c *caddyServer) (what, against port) { return c.Gateway, c.Proxy }), measure: measureSides,
+	},
+	{
+		name: "gateway-forward", what: "gateway, cached token, a claim as a header", against: "reverse_proxy that sets a header",
+		sides: gatewaySides(func(c *caddyServer) (what, against port) { return c.Forward, c.HeaderUp }), measure: measureSides,
 	},
 	{
 		name: "cache-hit", what: "cache hit", wanted: "< 500 ns, ≤ 1 allocation", measure: measureCacheHit,
@@ -95,19 +99,23 @@ func measureSides(ctx context.Context, b *bench, r row) result {
 	return result{comparison: c, good: c.ratio() >= r.atLeast}
 }
 
-func gatewaySides(ctx context.Context, b *bench) (what, against side, err error) {
-	caddy, err := b.caddy(ctx)
-	if err != nil {
-		return what, against, err
+// gatewaySides compares two ports in front of the upstream.
+func gatewaySides(ports func(*caddyServer) (what, against port)) func(context.Context, *bench) (what, against side, err error) {
+	return func(ctx context.Context, b *bench) (what, against side, err error) {
+		caddy, err := b.caddy(ctx)
+		if err != nil {
+			return what, against, err
+		}
+		token, err := issue(caddy.address(opaque))
+		if err != nil {
+			return what, against, err
+		}
+		headers := "Authorization: Bearer " + token + "\r\n"
+		gateway, proxy := ports(caddy)
+		what = b.load(caddy.child, gateway.address(), get(gateway.host(), "/orders", headers), upstreamBody)
+		against = b.load(caddy.child, proxy.address(), get(proxy.host(), "/orders", headers), upstreamBody)
+		return what, against, nil
 	}
-	token, err := issue(caddy.address(opaque))
-	if err != nil {
-		return what, against, err
-	}
-	headers := "Authorization: Bearer " + token + "\r\n"
-	what = b.load(caddy.child, caddy.Gateway.address(), get(caddy.Gateway.host(), "/orders", headers), upstreamBody)
-	against = b.load(caddy.child, caddy.Proxy.address(), get(caddy.Proxy.host(), "/orders", headers), upstreamBody)
-	return what, against, nil
 }
 
 // tokenSides compares the token endpoint of a service with a static answer of
