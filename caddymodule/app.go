@@ -241,9 +241,6 @@ func (a *App) Running(ctx context.Context) (*serving.State, error) {
 	return a.state, a.failure
 }
 
-// Logger is the app's logger. It is part of serving.App.
-func (a *App) Logger() *zap.Logger { return a.logger }
-
 // Interface guards
 var (
 	_ caddy.App          = (*App)(nil)

@@ -75,17 +75,11 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision compiles the policy and reserves the cache. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	app, err := ctx.App("gatehouse")
-	if err != nil {
-		return fmt.Errorf("gatehouse_bearer needs the global option gatehouse: %w", err)
-	}
-	h.app = app.(serving.App)
-	h.logger = ctx.Logger()
-	service, err := h.app.Declared(h.Issuer)
+	app, service, err := serving.Find(ctx, "gatehouse_bearer", h.Issuer)
 	if err != nil {
 		return err
 	}
-	h.issuer = service.Issuer
+	h.app, h.issuer, h.logger = app, service.Issuer, ctx.Logger()
 	if h.CacheSize < 0 || h.CacheTTL < 0 || h.CacheNegativeTTL < 0 {
 		return errors.New("cache_size, cache_ttl and cache_negative_ttl cannot be negative")
 	}

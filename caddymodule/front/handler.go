@@ -85,14 +85,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision finds the service and lays out the paths. It opens nothing.
-func (h *Handler) Provision(ctx caddy.Context) error {
-	app, err := ctx.App("gatehouse")
-	if err != nil {
-		return fmt.Errorf("gatehouse_server needs the global option gatehouse: %w", err)
-	}
-	h.app = app.(serving.App)
+func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	h.logger = ctx.Logger()
-	if h.service, err = h.app.Declared(h.Issuer); err != nil {
+	if h.app, h.service, err = serving.Find(ctx, "gatehouse_server", h.Issuer); err != nil {
 		return err
 	}
 	issuer, err := url.Parse(h.service.Issuer)

@@ -6,8 +6,9 @@ package serving
 import (
 	"context"
 	"errors"
+	"fmt"
 
-	"go.uber.org/zap"
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -16,8 +17,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
-// App is the gatehouse app as its handlers see it. They reach it by
-// caddy.Context.App("gatehouse") while they are provisioned.
+// App is the gatehouse app as its handlers see it. They reach it by Find while
+// they are provisioned.
 type App interface {
 	// Declared finds the declaration of a service by its issuer. An empty
 	// issuer means the only one there is.
@@ -29,8 +30,18 @@ type App interface {
 	// Running waits until the app has started. Caddy starts apps in no order,
 	// so a request may come first.
 	Running(ctx context.Context) (*State, error)
-	// Logger is the app's own.
-	Logger() *zap.Logger
+}
+
+// Find returns the app and the declaration of the service that a handler, named
+// by its directive, is for.
+func Find(ctx caddy.Context, directive, issuer string) (App, *model.Service, error) {
+	module, err := ctx.App("gatehouse")
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s needs the global option gatehouse: %w", directive, err)
+	}
+	app := module.(App)
+	service, err := app.Declared(issuer)
+	return app, service, err
 }
 
 // State is what serves while a configuration runs.
