@@ -99,6 +99,6 @@ type Feed interface {
 	// writes before Write returns, for those of other processes within a
 	// second. A change may come more than once. f must be quick, must not call
 	// the store, and is never called concurrently with itself, nor after cancel
-	// has returned.
+	// has returned. f must not call cancel.
 	Subscribe(f func(model.Change)) (cancel func())
 }

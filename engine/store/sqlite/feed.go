@@ -47,7 +47,8 @@ func (t *tx) tell(c model.Change) error {
 	return nil
 }
 
-// Subscribe calls f for every change from now on, until cancelled.
+// Subscribe calls f for every change from now on, until cancelled. Cancelling
+// waits for a call under way, so that f may use what its owner then gives up.
 func (s *Store) Subscribe(f func(model.Change)) (cancel func()) {
 	subs := &s.feed.subs
 	sub := &subscriber{f}
@@ -55,6 +56,8 @@ func (s *Store) Subscribe(f func(model.Change)) (cancel func()) {
 	defer subs.Unlock()
 	subs.list = append(slices.Clone(subs.list), sub)
 	return func() {
+		s.feed.mu.Lock()
+		defer s.feed.mu.Unlock()
 		subs.Lock()
 		defer subs.Unlock()
 		subs.list = slices.DeleteFunc(slices.Clone(subs.list), func(s *subscriber) bool { return s == sub })

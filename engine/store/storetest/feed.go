@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +74,8 @@ func (l *listener) await(t testing.TB, f func(model.Change) bool) {
 
 func testFeed(t *testing.T, e *env) {
 	t.Run("own changes come before Write returns", func(t *testing.T) { testOwnChanges(t, e) })
+
+	t.Run("nobody is called after cancel has returned", func(t *testing.T) { testCancelWaits(t, e) })
 
 	t.Run("changes of another process come within a second", func(t *testing.T) {
 		l := listen(e.open(t))
@@ -189,4 +192,40 @@ func testOwnChanges(t *testing.T, e *env) {
 		})
 	}
 	wg.Wait()
+}
+
+// testCancelWaits cancels a subscription while its function is being called:
+// what the function uses may be gone once cancel has returned.
+func testCancelWaits(t *testing.T, e *env) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	var inside atomic.Bool
+	var once sync.Once
+	cancel := e.Subscribe(func(model.Change) {
+		once.Do(func() {
+			inside.Store(true)
+			close(entered)
+			<-release
+			inside.Store(false)
+		})
+	})
+	written := make(chan error, 1)
+	go func() {
+		written <- e.Write(context.Background(), store.RevokeGrants{Service: e.service, Subject: "cancel"})
+	}()
+	<-entered
+	early := make(chan bool, 1)
+	go func() { cancel(); early <- inside.Load() }()
+	select {
+	case <-early:
+		t.Error("cancel returned while the function was being called")
+		close(release)
+	case <-time.After(100 * time.Millisecond): // it waits, as it should
+		close(release)
+		if <-early {
+			t.Error("cancel returned while the function was being called")
+		}
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
 }
