@@ -288,3 +288,27 @@ func TestCodeExpires(t *testing.T) {
 	h.pass(31 * time.Second)
 	h.wantError(h.redeem("spa", code), "invalid_grant")
 }
+
+// threats.md 6: a second use is noticed as long as what the first gave lives,
+// not only while the code itself would have been good.
+func TestThreat06LateSecondUseRevokes(t *testing.T) {
+	h := open(t, nil)
+	code := h.code("spa")
+	first := h.redeem("spa", code)
+	h.want(first, model.ActionOK)
+	h.pass(30 * time.Minute)
+	for {
+		removed, err := h.store.Sweep(t.Context(), h.clock(), 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if removed == 0 {
+			break
+		}
+	}
+	h.wantError(h.redeem("spa", code), "invalid_grant")
+	if h.usable(first.AccessToken) {
+		t.Error("the access token lives on")
+	}
+	h.wantError(h.refresh("spa", first.RefreshToken), "invalid_grant")
+}

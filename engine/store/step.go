@@ -70,12 +70,15 @@ type RenewAccessToken struct {
 type InsertHandle struct{ Handle model.Handle }
 
 // RedeemHandle uses a one-time handle. ErrSpent: it was redeemed before, has
-// expired at Now (Unix seconds), or does not exist.
+// expired at Now (Unix seconds), or does not exist. The row then stays at least
+// until Keep (Unix seconds), so that a second use is noticed; 0 leaves its
+// expiry as it is.
 type RedeemHandle struct {
 	Service model.ID
 	Kind    model.HandleKind
 	ID      model.ID
 	Now     int64
+	Keep    int64
 }
 
 // InsertSession adds a sign-in session. ErrConflict: the id is taken.

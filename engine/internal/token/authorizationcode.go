@@ -124,7 +124,10 @@ func (p *Processor) redeem(ctx context.Context, client *model.Client, h model.Ha
 			return nil, err
 		}
 		steps := []store.Step{
-			store.RedeemHandle{Service: p.Service.ID, Kind: model.HandleCode, ID: h.ID, Now: p.Now().Unix()},
+			store.RedeemHandle{
+				Service: p.Service.ID, Kind: model.HandleCode, ID: h.ID, Now: p.Now().Unix(),
+				Keep: t.expiresAt(), // a second use must find it as long as there is something to revoke
+			},
 			store.ExtendGrant{Service: p.Service.ID, ID: g.ID, Until: t.expiresAt()},
 		}
 		return append(steps, t.inserts()...), nil

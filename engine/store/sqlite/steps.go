@@ -218,8 +218,8 @@ func (t *tx) insertHandle(h *model.Handle) error {
 }
 
 func (t *tx) redeemHandle(s store.RedeemHandle) error {
-	return t.require(store.ErrSpent, `UPDATE handles SET redeemed = 1
+	return t.require(store.ErrSpent, `UPDATE handles SET redeemed = 1, expires_at = max(expires_at, ?5)
 		WHERE id = ?2 AND service = ?1 AND kind = ?3 AND redeemed = 0 AND expires_at > ?4
 		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = handles.grant_id AND g.service = ?1))`,
-		int64(s.Service), int64(s.ID), int64(s.Kind), s.Now)
+		int64(s.Service), int64(s.ID), int64(s.Kind), s.Now, s.Keep)
 }

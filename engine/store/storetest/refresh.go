@@ -111,13 +111,13 @@ func testHandles(t *testing.T, e *env) {
 			e.refused(t, store.ErrSpent, store.RedeemHandle{Service: e.service, Kind: kind, ID: newID(), Now: now})
 			e.refused(t, store.ErrConflict, store.InsertHandle{Handle: h})
 
-			redeem := store.RedeemHandle{Service: e.service, Kind: kind, ID: h.ID, Now: h.ExpiresAt - 1}
+			redeem := store.RedeemHandle{Service: e.service, Kind: kind, ID: h.ID, Now: h.ExpiresAt - 1, Keep: h.ExpiresAt + 100}
 			e.refused(t, store.ErrNotFound, redeem, store.InsertAccessToken{Token: e.accessToken(newID())}) // undone
 			got, err = e.Handle(ctx, e.service, kind, h.ID)
 			equal(t, "handle", h, got, err)
 			e.write(t, redeem)
 			e.refused(t, store.ErrSpent, redeem)
-			h.Redeemed = true
+			h.Redeemed, h.ExpiresAt = true, h.ExpiresAt+100 // kept, so that a second use is noticed
 			got, err = e.Handle(ctx, e.service, kind, h.ID)
 			equal(t, "the redeemed handle", h, got, err)
 			e.refused(t, store.ErrConflict, store.InsertHandle{Handle: h}) // its id is not free again
