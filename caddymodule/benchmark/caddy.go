@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -50,7 +51,12 @@ type layout struct {
 	Gateway, Proxy         port
 	Forward, HeaderUp      port // the same with a header set
 	Upstream               port
+	OpenID                 port // of the service with users
+	JWKS                   string
+	FlowClient, Redirect   string
 	Static                 map[string]static // by what it stands against
+
+	key *ecdsa.PrivateKey // of the clients
 }
 
 // static is a site that always gives the same answer.
@@ -61,11 +67,16 @@ type static struct {
 
 func newLayout(folder string, upstream port, admin bool) (layout, error) {
 	kinds := []tokenKind{opaque, es256, eddsa, rs256}
-	ports, err := freePorts(2*len(kinds) + 6)
+	ports, err := freePorts(2*len(kinds) + 7)
+	if err != nil {
+		return layout{}, err
+	}
+	key, jwks, err := newKey()
 	if err != nil {
 		return layout{}, err
 	}
 	l := layout{
+		OpenID: ports[len(ports)-1], JWKS: jwks, key: key, FlowClient: flowClient, Redirect: flowRedirect,
 		Admin: "off", Database: filepath.Join(folder, "gatehouse.db"), ClientID: clientID, ClientSecret: clientSecret,
 		Gateway: ports[0], Proxy: ports[1], Forward: ports[4], HeaderUp: ports[5], Upstream: upstream,
 		Services: map[tokenKind]port{}, Static: map[string]static{"introspection": {ports[2], "x"}},

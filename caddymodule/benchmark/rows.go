@@ -70,6 +70,22 @@ var rows = []row{
 		sides: introspectionSides, measure: measureSides,
 	},
 	{
+		name: "code", what: "code flow: authorize, token, userinfo, durable", against: "oidc-provider, in memory",
+		sides: codeSides, measure: measureSides,
+	},
+	{
+		name: "private-key-jwt", what: "client_credentials, private_key_jwt ES256", against: "client_credentials, client_secret_basic",
+		sides: assertionSides, measure: measureSides,
+	},
+	{
+		name: "id-token", what: "refresh, ID token ES256", against: "refresh without an ID token",
+		sides: idTokenSides(signedClient, unsignedClient), measure: measureSides,
+	},
+	{
+		name: "id-token-encrypted", what: "refresh, ID token ES256 in ECDH-ES A128GCM", against: "refresh without an ID token",
+		sides: idTokenSides(encryptedClient, unsignedClient), measure: measureSides,
+	},
+	{
 		name: "disk", what: "disk per opaque token", wanted: "≤ 200 bytes", measure: measureDisk,
 	},
 }
