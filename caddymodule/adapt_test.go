@@ -110,7 +110,6 @@ func TestAdaptServer(t *testing.T) {
 		login_path /signin
 		consent_path /allow
 		grants_path /mine
-		end_session_path /signout
 		templates /etc/pages
 		session_duration 1d
 	}
@@ -118,7 +117,7 @@ func TestAdaptServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"consent_path":"/allow","end_session_path":"/signout","grants_path":"/mine","handler":"gatehouse_server","issuer":"https://as.example.com","login_path":"/signin","session_duration":86400000000000,"templates":"/etc/pages"}`
+	want := `{"consent_path":"/allow","grants_path":"/mine","handler":"gatehouse_server","issuer":"https://as.example.com","login_path":"/signin","session_duration":86400000000000,"templates":"/etc/pages"}`
 	if diff := cmp.Diff(want, path(t, config, "apps", "http", "servers", "srv0", "routes", 0, "handle", 0)); diff != "" {
 		t.Error(diff)
 	}
@@ -164,7 +163,7 @@ func TestAdaptErrors(t *testing.T) {
 	}{
 		"argument to gatehouse":  {"{\n\tgatehouse x\n}", `expected a block, not "x"`, ":2"},
 		"no service":             {"{\n\tgatehouse {\n\t}\n}", "at least one service", ":"},
-		"unknown option":         {"{\n\tgatehouse {\n\t\tstore sqlite\n\t}\n}", `unknown option "store"; expected storage, master_key or service`, ":3"},
+		"unknown option":         {"{\n\tgatehouse {\n\t\tstore sqlite\n\t}\n}", `unknown option "store"; expected storage, master_key, outbound or service`, ":3"},
 		"option twice":           {global[:len(global)-2] + "\tgatehouse {\n\t}\n}", "there twice", ":8"},
 		"storage without name":   {"{\n\tgatehouse {\n\t\tstorage\n\t}\n}", "the name of a storage", ":3"},
 		"unknown storage":        {"{\n\tgatehouse {\n\t\tstorage floppy\n\t}\n}", "gatehouse.storage.floppy", ":3"},
@@ -177,11 +176,11 @@ func TestAdaptErrors(t *testing.T) {
 		"out of bounds":          {service("\t\t\tauthorization_code_duration 1h"), "authorization_code_duration: expected 1 to 600 seconds", ":5"},
 		"setting twice":          {service("\t\t\tservice_name a\n\t\t\tservice_name b"), "service_name: the setting is there twice", ":6"},
 		"block where none":       {service("\t\t\tservice_name {\n\t\t\t\tx\n\t\t\t}"), "service_name: expected no block", ":"},
-		"bad grant type":         {service("\t\t\tsupported_grant_types magic"), `"magic" is not one of authorization_code, refresh_token, client_credentials`, ":5"},
-		"bad scope":              {service("\t\t\tsupported_scopes {\n\t\t\t\t\"a b\"\n\t\t\t}"), "supported_scopes: scope", ":"},
+		"bad grant type":         {service("\t\t\tsupported_grant_types magic"), `"magic" is not one of authorization_code, implicit, password, client_credentials, refresh_token`, ":5"},
+		"bad scope":              {service("\t\t\tsupported_scopes {\n\t\t\t\t\"a b\"\n\t\t\t}"), `supported_scopes: "a b"`, ":"},
 		"client without id":      {service("\t\t\tclient {\n\t\t\t}"), "expected one client_id", ":5"},
 		"client unknown setting": {service("\t\t\tclient c {\n\t\t\t\tsecret x\n\t\t\t}"), `client c: unknown setting "secret"; expected one of client_name`, ":6"},
-		"client contradiction":   {service("\t\t\tclient c {\n\t\t\t\tgrant_types authorization_code\n\t\t\t}"), "authorization_code needs redirect_uris", ":"},
+		"client contradiction":   {service("\t\t\tclient c {\n\t\t\t\tgrant_types authorization_code\n\t\t\t}"), "need redirect_uris", ":"},
 		"client bad redirect":    {service("\t\t\tclient c {\n\t\t\t\tredirect_uris http://example.com/\n\t\t\t}"), `redirect_uris: "http://example.com/": must use https`, ":6"},
 		"account without name":   {service("\t\t\taccount {\n\t\t\t}"), "expected one name", ":5"},
 		"account bad hash":       {service("\t\t\taccount a {\n\t\t\t\tpassword_hash hello\n\t\t\t}"), `account 1 ("a"): password_hash: expected an Argon2id hash`, ":"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
@@ -124,9 +125,12 @@ func (a *adminAPI) revoke(r *http.Request) (any, error) {
 	}
 	var id model.ID
 	if req.ClientID != "" {
-		client, ok := e.ClientByAlias(service.ID, req.ClientID)
-		if !ok {
+		client, err := e.ClientByAlias(r.Context(), service.ID, req.ClientID)
+		if errors.Is(err, store.ErrNotFound) {
 			return nil, adminError(http.StatusNotFound, fmt.Errorf("%s has no client %s", service.Issuer, req.ClientID))
+		}
+		if err != nil {
+			return nil, failed(err)
 		}
 		id = client.ID
 	}
@@ -137,7 +141,7 @@ func (a *adminAPI) revoke(r *http.Request) (any, error) {
 func (a *adminAPI) rotate(r *http.Request) (any, error) {
 	req := struct {
 		Issuer   string          `json:"issuer"`
-		Algs     []model.SignAlg `json:"algs"`
+		Algs     []string        `json:"algs"`
 		Announce caddy.Duration  `json:"announce"`
 		Overlap  *caddy.Duration `json:"overlap"`
 	}{Announce: caddy.Duration(defaultAnnounce)}

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +40,8 @@ type App struct {
 	// or {file./run/secrets/key}. Default: a file beside the database, made at
 	// first start, readable by its owner alone.
 	MasterKey string `json:"master_key,omitempty"`
+	// Outbound bounds the requests that clients' settings lead to.
+	Outbound *Outbound `json:"outbound,omitempty"`
 	// Services are the issuers.
 	Services []Service `json:"services,omitempty"`
 
@@ -94,6 +98,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if len(a.Services) == 0 {
 		return errors.New("gatehouse: no service is declared")
 	}
+	if err := a.Outbound.check(); err != nil {
+		return err
+	}
 	issuers := map[string]bool{}
 	for i := range a.Services {
 		d, err := a.Services[i].declare()
@@ -111,12 +118,38 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // declare turns a service's settings into a declaration, secrets resolved.
 func (s *Service) declare() (d engine.Declaration, err error) {
-	if d.Service, err = model.NewService(s.Settings); err != nil {
+	return s.declareWith(resolveSecrets[model.Service], resolveSecrets[model.Client])
+}
+
+// declareUnresolved is declare for commands, which run where no secret is known.
+func (s *Service) declareUnresolved() (engine.Declaration, error) {
+	return s.declareWith(resolveIfPossible[model.Service], resolveIfPossible[model.Client])
+}
+
+func resolveIfPossible[T any](catalogue []model.Setting[T], settings model.Settings) (model.Settings, error) {
+	if resolved, err := resolveSecrets(catalogue, settings); err == nil {
+		return resolved, nil
+	}
+	return withoutPlaceholders(catalogue, settings)
+}
+
+// resolver gives the secrets among settings their values.
+type resolver[T any] func([]model.Setting[T], model.Settings) (model.Settings, error)
+
+func (s *Service) declareWith(forService resolver[model.Service], forClient resolver[model.Client]) (d engine.Declaration, err error) {
+	settings, err := forService(model.ServiceSettings, s.Settings)
+	if err != nil {
 		return d, err
+	}
+	if d.Service, err = model.NewService(settings); err != nil {
+		return d, err
+	}
+	if d.Service.SupportedUILocales == nil {
+		d.Service.SupportedUILocales = login.Languages()
 	}
 	aliases := map[string]bool{}
 	for _, c := range s.Clients {
-		settings, err := resolveSecrets(c.Settings)
+		settings, err := forClient(model.ClientSettings, c.Settings)
 		if err != nil {
 			return d, fmt.Errorf("client %s: %w", c.ClientID, err)
 		}
@@ -135,26 +168,52 @@ func (s *Service) declare() (d engine.Declaration, err error) {
 
 // resolveSecrets replaces placeholders in secrets. One that has no value stops
 // the start: there is no fallback (CVE-2026-27586, CVE-2026-31837).
-func resolveSecrets(settings model.Settings) (model.Settings, error) {
-	resolved := make(model.Settings, len(settings))
-	for property, value := range settings {
-		resolved[property] = value
-	}
-	for i := range model.ClientSettings {
-		s := &model.ClientSettings[i]
-		var text string
-		if !s.Secret || json.Unmarshal(resolved[s.Property], &text) != nil {
+func resolveSecrets[T any](catalogue []model.Setting[T], settings model.Settings) (model.Settings, error) {
+	resolved := maps.Clone(settings)
+	for i := range catalogue {
+		s := &catalogue[i]
+		value, ok := resolved[s.Property]
+		if !s.Secret || !ok {
 			continue
 		}
-		secret, err := resolve(text)
+		var tree any
+		if err := json.Unmarshal(value, &tree); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name(), err)
+		}
+		tree, err := resolveTree(tree)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name(), err)
 		}
-		if resolved[s.Property], err = json.Marshal(secret); err != nil {
+		if resolved[s.Property], err = json.Marshal(tree); err != nil {
 			return nil, err
 		}
 	}
 	return resolved, nil
+}
+
+// resolveTree replaces placeholders in every text of a JSON value. A text that
+// is JSON itself, such as a JWK Set, has braces of its own and no placeholder.
+func resolveTree(v any) (_ any, err error) {
+	switch v := v.(type) {
+	case string:
+		if json.Valid([]byte(v)) && strings.HasPrefix(strings.TrimSpace(v), "{") {
+			return v, nil
+		}
+		return resolve(v)
+	case []any:
+		for i := range v {
+			if v[i], err = resolveTree(v[i]); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for key := range v {
+			if v[key], err = resolveTree(v[key]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
 }
 
 // resolve replaces the placeholders of a secret, all of which must have a value.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -23,10 +24,16 @@ func init() {
 //	gatehouse {
 //		storage <module> [<args...>]
 //		master_key <hex or placeholder>
+//		outbound {
+//			allow    <range...>
+//			trust    <file...>
+//			timeout  <duration>
+//			max_size <size>
+//		}
 //		service {
 //			<setting> <args...>
 //			supported_scopes {
-//				<scope> [<description>]
+//				<scope> [<description>] [default] [#<language>=<description>] [<attribute>=<value>]
 //			}
 //			client <client_id> {
 //				<setting> <args...>
@@ -68,6 +75,14 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if !d.AllArgs(&a.MasterKey) {
 				return d.Err("master_key: expected 64 hexadecimal digits, or a placeholder for them")
 			}
+		case "outbound":
+			if a.Outbound != nil {
+				return d.Err("outbound: the option is there twice")
+			}
+			a.Outbound = new(Outbound)
+			if err := a.Outbound.unmarshal(d); err != nil {
+				return err
+			}
 		case "service":
 			var s Service
 			if err := s.unmarshal(d); err != nil {
@@ -75,7 +90,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			a.Services = append(a.Services, s)
 		default:
-			return d.Errf("gatehouse: unknown option %q; expected storage, master_key or service", d.Val())
+			return d.Errf("gatehouse: unknown option %q; expected storage, master_key, outbound or service", d.Val())
 		}
 	}
 	if len(a.Services) == 0 {
@@ -121,7 +136,11 @@ func (s *Service) unmarshal(d *caddyfile.Dispenser) error {
 			}
 		}
 	}
-	if _, err := model.NewService(s.Settings); err != nil {
+	settings, err := withoutPlaceholders(model.ServiceSettings, s.Settings)
+	if err == nil {
+		_, err = model.NewService(settings)
+	}
+	if err != nil {
 		return d.Errf("service: %v", err)
 	}
 	return nil
@@ -149,16 +168,43 @@ func (s *Service) unmarshalClient(d *caddyfile.Dispenser) error {
 
 // checkClient validates what can be before placeholders have their values.
 func checkClient(c Client) error {
-	settings := model.Settings{}
-	for property, value := range c.Settings {
-		settings[property] = value
+	settings, err := withoutPlaceholders(model.ClientSettings, c.Settings)
+	if err != nil {
+		return err
 	}
-	var secret string
-	if json.Unmarshal(settings["clientSecret"], &secret) == nil && strings.Contains(secret, "{") {
-		settings["clientSecret"] = json.RawMessage(`"known at start"`)
-	}
-	_, err := model.NewClient(c.ClientID, settings)
+	_, err = model.NewClient(c.ClientID, settings)
 	return err
+}
+
+// stand-ins for secrets that are known at the start alone. No algorithm wants
+// a longer client secret.
+var (
+	standInText = json.RawMessage(`"` + strings.Repeat("known at start, ", 4) + `"`)
+	standInJWKS = json.RawMessage(`"{\"keys\":[]}"`)
+)
+
+// withoutPlaceholders puts a stand-in in place of each secret that has a placeholder.
+func withoutPlaceholders[T any](catalogue []model.Setting[T], given model.Settings) (model.Settings, error) {
+	settings := maps.Clone(given)
+	for i := range catalogue {
+		s := &catalogue[i]
+		value, ok := settings[s.Property]
+		if !ok || !s.Secret || !hasPlaceholder(value) {
+			continue
+		}
+		switch s.Type {
+		case "text":
+			settings[s.Property] = standInText
+		case "JSON":
+			settings[s.Property] = standInJWKS
+		}
+	}
+	return settings, nil
+}
+
+func hasPlaceholder(value json.RawMessage) bool {
+	var text string
+	return json.Unmarshal(value, &text) == nil && strings.Contains(text, "{") && !json.Valid([]byte(text))
 }
 
 // unmarshalSetting reads one line, or block, of a catalogue into values.
@@ -208,9 +254,7 @@ func put[T any](d *caddyfile.Dispenser, setting *model.Setting[T], values model.
 	if _, ok := values[setting.Property]; ok {
 		return d.Errf("%s: the setting is there twice", setting.Name())
 	}
-	var text string
-	placeholder := setting.Secret && json.Unmarshal(value, &text) == nil && strings.Contains(text, "{")
-	if !placeholder {
+	if !setting.Secret || !hasPlaceholder(value) {
 		if err := setting.Apply(new(T), value); err != nil {
 			return d.Errf("%v", err)
 		}

@@ -11,7 +11,6 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -19,14 +18,14 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gatehouse",
-		Short: "Manages users and keys of Gatehouse",
+		Short: "Checks services, and manages users and keys, of Gatehouse",
 		Long: `Works on the storage that the configuration names, beside a running server
 or without one. A running server follows within a second.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.PersistentFlags().StringP("config", "c", "", "Configuration file (default: Caddyfile in this folder)")
 			cmd.PersistentFlags().StringP("adapter", "a", "", "Name of config adapter to apply")
 			cmd.PersistentFlags().String("issuer", "", "The service; may be left out when there is only one")
-			cmd.AddCommand(userCommand(), keyCommand())
+			cmd.AddCommand(serviceCommand(), userCommand(), keyCommand())
 		},
 	})
 }
@@ -91,11 +90,11 @@ func appFromFlags(cmd *cobra.Command) (*App, error) {
 // openDesk opens the storage and finds the service in it.
 func openDesk(ctx context.Context, app *App, issuer string) (*desk, error) {
 	for _, s := range app.Services {
-		service, err := model.NewService(s.Settings)
+		d, err := s.declareUnresolved()
 		if err != nil {
 			return nil, err
 		}
-		app.declarations = append(app.declarations, engine.Declaration{Service: service})
+		app.declarations = append(app.declarations, d)
 	}
 	service, err := app.Declared(issuer)
 	if err != nil {

@@ -3,7 +3,10 @@ package caddymodule
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -21,10 +24,16 @@ func keyCommand() *cobra.Command {
 		Use: "rotate", Short: "Announces new signing keys, which take over from the old ones", Args: cobra.NoArgs,
 		RunE: atDesk(keyRotate),
 	}
-	rotate.Flags().StringSlice("alg", nil, "The algorithms; all of them by default")
-	rotate.Flags().String("announce", defaultAnnounce.String(), "How long the new keys are published before they sign")
-	rotate.Flags().String("overlap", "", "How long the old keys verify after that; by default as long as tokens live")
-	key.AddCommand(rotate, &cobra.Command{
+	rotate.Flags().StringSlice("alg", nil, "The algorithms; all that have keys by default")
+	take := &cobra.Command{
+		Use: "import <file>", Short: "Announces keys of your own, a JWK Set with private keys, which take over from the old ones", Args: cobra.ExactArgs(1),
+		RunE: atDesk(keyImport),
+	}
+	for _, cmd := range []*cobra.Command{rotate, take} {
+		cmd.Flags().String("announce", defaultAnnounce.String(), "How long the new keys are published before they sign")
+		cmd.Flags().String("overlap", "", "How long the old keys verify after that; by default as long as tokens live")
+	}
+	key.AddCommand(rotate, take, &cobra.Command{
 		Use: "list", Short: "Lists the signing keys", Args: cobra.NoArgs,
 		RunE: atDesk(keyList),
 	})
@@ -32,6 +41,36 @@ func keyCommand() *cobra.Command {
 }
 
 func keyRotate(ctx context.Context, d *desk, cmd *cobra.Command, _ []string) error {
+	algs, _ := cmd.Flags().GetStringSlice("alg")
+	return replaceKeys(ctx, d, cmd, func(e *engine.Engine, announce time.Duration, overlap *time.Duration) ([]string, error) {
+		return rotateKeys(ctx, e, d.service, algs, announce, overlap)
+	})
+}
+
+// maxKeyFile bounds a file of keys, in bytes.
+const maxKeyFile = model.MaxJWKS
+
+func keyImport(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error {
+	file, err := os.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	jwks, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
+	if err != nil || len(jwks) > maxKeyFile {
+		return errors.Join(err, fmt.Errorf("%s: expected a JWK Set of at most %d bytes", args[0], maxKeyFile))
+	}
+	return replaceKeys(ctx, d, cmd, func(e *engine.Engine, announce time.Duration, overlap *time.Duration) ([]string, error) {
+		plan, err := rotation(d.service, announce, overlap)
+		if err != nil {
+			return nil, err
+		}
+		return e.ImportKeys(ctx, d.service.ID, string(jwks), plan)
+	})
+}
+
+// replaceKeys opens the keys and says what became of them.
+func replaceKeys(ctx context.Context, d *desk, cmd *cobra.Command, replace func(*engine.Engine, time.Duration, *time.Duration) ([]string, error)) error {
 	announce, err := caddy.ParseDuration(flag(cmd, "announce"))
 	if err != nil {
 		return fmt.Errorf("--announce: %w", err)
@@ -55,17 +94,12 @@ func keyRotate(ctx context.Context, d *desk, cmd *cobra.Command, _ []string) err
 		return err
 	}
 	defer e.Close()
-	var algs []model.SignAlg
-	names, _ := cmd.Flags().GetStringSlice("alg")
-	for _, name := range names {
-		algs = append(algs, model.SignAlg(name))
-	}
-	kids, err := rotateKeys(ctx, e, d.service, algs, announce, overlap)
+	kids, err := replace(e, announce, overlap)
 	if err != nil {
 		return err
 	}
 	for _, kid := range kids {
-		say(cmd, "announced %s; it signs from %s\n", kid, time.Now().Add(announce).UTC().Format(time.RFC3339))
+		say(cmd, "announced %s; it takes over at %s\n", kid, time.Now().Add(announce).UTC().Format(time.RFC3339))
 	}
 	return nil
 }

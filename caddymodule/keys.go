@@ -24,24 +24,29 @@ func defaultOverlap(s *model.Service) time.Duration {
 }
 
 // rotateKeys checks a rotation's plan and carries it out. No algorithms means
-// all; a nil overlap means the default.
-func rotateKeys(ctx context.Context, e *engine.Engine, service *model.Service, algs []model.SignAlg, announce time.Duration, overlap *time.Duration) ([]string, error) {
-	if len(algs) == 0 {
-		algs = model.SignAlgs
-	}
+// all that have keys; a nil overlap means the default.
+func rotateKeys(ctx context.Context, e *engine.Engine, service *model.Service, algs []string, announce time.Duration, overlap *time.Duration) ([]string, error) {
 	for _, alg := range algs {
-		if !slices.Contains(model.SignAlgs, alg) {
+		if !slices.Contains(model.AsymmetricAlgs, model.SignAlg(alg)) && alg != string(model.RSAOAEP256) && alg != string(model.ECDHES) {
 			return nil, fmt.Errorf("%w: there are no keys for %q", errPlan, alg)
 		}
 	}
+	plan, err := rotation(service, announce, overlap)
+	if err != nil {
+		return nil, err
+	}
+	return e.RotateKeys(ctx, service.ID, algs, plan)
+}
+
+func rotation(service *model.Service, announce time.Duration, overlap *time.Duration) (engine.Rotation, error) {
 	plan := engine.Rotation{Announce: announce, Overlap: defaultOverlap(service)}
 	if overlap != nil {
 		plan.Overlap = *overlap
 	}
 	if plan.Announce < 0 || plan.Overlap < 0 {
-		return nil, fmt.Errorf("%w: announce and overlap cannot be negative", errPlan)
+		return plan, fmt.Errorf("%w: announce and overlap cannot be negative", errPlan)
 	}
-	return e.RotateKeys(ctx, service.ID, algs, plan)
+	return plan, nil
 }
 
 var errPlan = errors.New("this rotation cannot be done")

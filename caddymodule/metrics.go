@@ -20,7 +20,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "gatehouse", Name: "events_total",
-			Help: "What the engine did: issued, refused, revoked, reuse_detected.",
+			Help: "What the engine did: issued, refused, revoked, reuse_detected, registered, logged_out, logout_failed.",
 		}, []string{"issuer", "event", "operation", "grant_type", "code"}),
 	}
 }

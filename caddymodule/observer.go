@@ -23,6 +23,9 @@ var eventNames = map[model.EventKind]string{
 	model.EventRefused:       "gatehouse_refused",
 	model.EventRevoked:       "gatehouse_revoked",
 	model.EventReuseDetected: "gatehouse_reuse_detected",
+	model.EventRegistered:    "gatehouse_registered",
+	model.EventLoggedOut:     "gatehouse_logged_out",
+	model.EventLogoutFailed:  "gatehouse_logout_failed",
 }
 
 // observe is called for every event, by many requests at once.
@@ -45,7 +48,7 @@ func (o *observer) log(issuer string, e model.Event) {
 	switch e.Kind {
 	case model.EventIssued:
 		level = zap.DebugLevel
-	case model.EventReuseDetected:
+	case model.EventReuseDetected, model.EventLogoutFailed:
 		level = zap.WarnLevel
 	}
 	entry := o.logger.Check(level, string(e.Kind))

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"sync"
@@ -126,7 +127,7 @@ func follow(cache *introspect.Cache, service model.ID, c model.Change) {
 
 // clientsChanged notes the clients of a configuration and returns those of the
 // one before that are gone or different now, by service.
-func (s *shared) clientsChanged(e *engine.Engine, declarations []engine.Declaration) map[model.ID][]model.ID {
+func (s *shared) clientsChanged(ctx context.Context, e *engine.Engine, declarations []engine.Declaration) map[model.ID][]model.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed := map[model.ID][]model.ID{}
@@ -137,7 +138,7 @@ func (s *shared) clientsChanged(e *engine.Engine, declarations []engine.Declarat
 		}
 		now := map[model.ID][32]byte{}
 		for _, c := range d.Clients {
-			if client, ok := e.ClientByAlias(service.ID, c.Alias); ok {
+			if client, err := e.ClientByAlias(ctx, service.ID, c.Alias); err == nil { // declared: no store is asked
 				settings, _ := json.Marshal(client)
 				now[client.ID] = sha256.Sum256(settings)
 			}

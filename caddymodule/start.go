@@ -28,9 +28,14 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	}
 	state := &serving.State{Store: shared.store, Accounts: map[model.ID]*login.Accounts{}}
 	observer := &observer{metrics: shared.metrics, events: a.events, ctx: a.ctx, logger: a.logger, issuers: map[model.ID]string{}}
+	outbound, err := a.Outbound.client()
+	if err != nil {
+		return nil, err
+	}
+	a.held = append(a.held, outbound.Close)
 	state.Engine, err = engine.New(ctx, engine.Options{
 		Store: shared.store, MasterKey: master, Services: a.declarations,
-		Subjects: subjects(state.Accounts), Observe: observer.observe,
+		Subjects: subjects(state.Accounts), Observe: observer.observe, Fetch: outbound,
 	})
 	if errors.Is(err, engine.ErrWrongMasterKey) {
 		return nil, fmt.Errorf("master key from %s: %w", a.masterKeySource(), err)
@@ -51,7 +56,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 			return nil, err
 		}
 	}
-	if err := a.openCaches(shared, state); err != nil {
+	if err := a.openCaches(ctx, shared, state); err != nil {
 		return nil, err
 	}
 	shared.metrics.register(a.ctx.GetMetricsRegistry(), a.caches)
@@ -94,8 +99,8 @@ func endDisabled(ctx context.Context, st store.Store, service model.ID, accounts
 // openCaches opens the caches that handlers reserved, or takes those of the
 // configuration before. Facts about clients that are no longer as they were
 // are not believed any more.
-func (a *App) openCaches(shared *shared, state *serving.State) error {
-	changed := shared.clientsChanged(state.Engine, a.declarations)
+func (a *App) openCaches(ctx context.Context, shared *shared, state *serving.State) error {
+	changed := shared.clientsChanged(ctx, state.Engine, a.declarations)
 	for _, c := range a.caches {
 		service, ok := state.Engine.Service(c.Issuer)
 		if !ok {

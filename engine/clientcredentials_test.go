@@ -63,7 +63,7 @@ func TestRequestableScopes(t *testing.T) {
 func TestOwnGrantIsMadeAgain(t *testing.T) {
 	h := open(t, nil)
 	first := h.own("service", "orders:read")
-	client, _ := h.engine.ClientByAlias(h.service.ID, "service")
+	client, _ := h.engine.ClientByAlias(t.Context(), h.service.ID, "service")
 	if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "", client.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -89,19 +89,6 @@ func TestOwnGrantIsReplacedInTime(t *testing.T) {
 	}
 }
 
-// The longest duration that the service page allows does not overflow.
-func TestLongestDuration(t *testing.T) {
-	h := open(t, model.Settings{"accessTokenDuration": raw(int64(model.MaxDuration)), "refreshTokenDuration": raw(int64(model.MaxDuration))})
-	resp := h.own("service", "orders:read")
-	h.want(resp, model.ActionOK)
-	if want := h.clock().Unix() + model.MaxDuration; resp.AccessTokenExpiresAt != want || !h.usable(resp.AccessToken) {
-		t.Errorf("expires at %d, want %d", resp.AccessTokenExpiresAt, want)
-	}
-	tokens := h.tokens("web")
-	h.pass(1000 * time.Hour)
-	h.want(h.refresh("web", tokens.RefreshToken), model.ActionOK)
-}
-
 // RFC 6749 §2.3, §5.2: clients authenticate by the one method they have.
 func TestClientAuthentication(t *testing.T) {
 	h := open(t, nil)
@@ -121,7 +108,7 @@ func TestClientAuthentication(t *testing.T) {
 		{"basic instead of post", "", engine.ClientCredentials{ClientID: "post", ClientSecret: "post-secret", Present: true}, model.ActionInvalidClient, "invalid_client"},
 		{"basic and post", "client_id=service&client_secret=service-secret", basic("service"), model.ActionBadRequest, "invalid_request"},
 		{"two client ids", "client_id=web", basic("service"), model.ActionBadRequest, "invalid_request"},
-		{"assertion", "client_assertion=x", basic("service"), model.ActionInvalidClient, "invalid_client"},
+		{"basic and assertion", "client_assertion=x", basic("service"), model.ActionBadRequest, "invalid_request"},
 		{"public client for itself", "client_id=spa", engine.ClientCredentials{}, model.ActionBadRequest, "unauthorized_client"},
 		{"not registered for it", "", basic("web"), model.ActionBadRequest, "unauthorized_client"},
 		{"the same client id twice is once too often", "client_id=service&client_id=service", basic("service"), model.ActionBadRequest, "invalid_request"},

@@ -122,6 +122,23 @@ func TestThreat05PKCEDowngrade(t *testing.T) {
 			}
 		})
 	}
+	t.Run("plain where it is allowed, and bound to it", func(t *testing.T) {
+		lax := open(t, model.Settings{"pkceS256Required": raw(false)})
+		pairs := []string{"code_challenge", verifier, "code_challenge_method", "plain"}
+		lax.want(lax.redeem("web", lax.code("web", pairs...)), model.ActionOK)
+		lax.want(lax.redeem("web", lax.code("web", "code_challenge", verifier, "code_challenge_method", "")), model.ActionOK) // RFC 7636 §4.3
+		lax.wantError(lax.redeem("web", lax.code("web", pairs...), "code_verifier", challenge()), "invalid_grant")
+		// A challenge of S256 is not met by itself, as plain would have it.
+		lax.wantError(lax.redeem("web", lax.code("web"), "code_verifier", challenge()), "invalid_grant")
+		lax.wantRefusal("invalid_request", request("web", "code_challenge", "short", "code_challenge_method", "plain"))
+		lax.wantRefusal("invalid_request", request("web", "code_challenge_method", "S512"))
+	})
+	t.Run("a client may be stricter than its service", func(t *testing.T) {
+		lax := openWith(t, model.Settings{"pkceS256Required": raw(false), "pkceRequired": raw(false)}, map[string]model.Settings{
+			"strict": {"clientSecret": raw(longSecret), "pkceRequired": raw(true), "pkceS256Required": raw(true)}})
+		lax.wantRefusal("invalid_request", request("strict", "code_challenge", verifier, "code_challenge_method", "plain"))
+		lax.wantRefusal("invalid_request", request("strict", "code_challenge", "", "code_challenge_method", ""))
+	})
 	t.Run("required of confidential clients by default", func(t *testing.T) {
 		strict := open(t, nil)
 		resp := strict.authorize(request("web", "code_challenge", "", "code_challenge_method", ""))
@@ -144,23 +161,6 @@ func TestThreat06CodeUsedTwiceRevokes(t *testing.T) {
 	h.wantError(h.refresh("spa", first.RefreshToken), "invalid_grant")
 	if h.seen(model.EventReuseDetected) == 0 {
 		t.Error("nobody was told")
-	}
-}
-
-// threats.md 7: redirect addresses are compared character by character, at the
-// authorization endpoint and at the token endpoint.
-func TestThreat07ExactRedirectMatch(t *testing.T) {
-	h := open(t, nil)
-	for _, uri := range []string{
-		"https://app.example.com/cb/", "https://app.example.com/CB", "https://APP.example.com/cb", "https://app.example.com:443/cb",
-		"https://app.example.com/cb?x=1", "https://app.example.com/cb#f", "https://user@app.example.com/cb", "https://app.example.com/./cb",
-		"https://app.example.com/%63b", "https://app.example.com/cb%2f..", "https://app.example.com.evil.example/cb",
-		"http://app.example.com/cb", "javascript:alert(1)", "//app.example.com/cb", "https://app.example.com\\@evil.example/cb",
-	} {
-		if resp := h.authorize(request("spa", "redirect_uri", uri)); resp.Action != model.ActionBadRequest {
-			t.Errorf("%s: %s %s", uri, resp.Action, resp.ResponseContent)
-		}
-		h.wantError(h.redeem("spa", h.code("spa"), "redirect_uri", uri), "invalid_grant")
 	}
 }
 
@@ -200,33 +200,26 @@ func TestAuthorizationErrors(t *testing.T) {
 		code  string
 	}{
 		{"no response_type", []string{"response_type", ""}, "invalid_request"},
-		{"unknown response_type", []string{"response_type", "token"}, "unsupported_response_type"},
-		{"unknown response_mode", []string{"response_mode", "fragment"}, "invalid_request"},
-		{"request object", []string{"request", "x"}, "request_not_supported"},
-		{"request_uri", []string{"request_uri", "https://x"}, "request_uri_not_supported"},
+		{"unknown response_type", []string{"response_type", "magic"}, "unsupported_response_type"},
+		{"unknown response_mode", []string{"response_mode", "magic"}, "invalid_request"},
+		{"request object", []string{"request", "x"}, "invalid_request_object"},
+		{"request_uri", []string{"request_uri", "https://x"}, "invalid_request_uri"},
+		{"request object and request_uri", []string{"request", "x", "request_uri", "https://x"}, "invalid_request"},
 		{"registration", []string{"registration", "{}"}, "registration_not_supported"},
 		{"scopes that the service does not know", []string{"scope", "nothing"}, "invalid_scope"},
 		{"prompt none and more", []string{"prompt", "none login"}, "invalid_request"},
 		{"unknown prompt", []string{"prompt", "sing"}, "invalid_request"},
 		{"negative max_age", []string{"max_age", "-1"}, "invalid_request"},
 		{"max_age is no number", []string{"max_age", "soon"}, "invalid_request"},
+		{"unknown display", []string{"display", "hologram"}, "invalid_request"},
 		{"claims is no JSON", []string{"claims", "{"}, "invalid_request"},
 		{"claims is no object", []string{"claims", "[]"}, "invalid_request"},
 		{"two JSON values in claims", []string{"claims", "{}{}"}, "invalid_request"},
+		{"id_token_hint is no token", []string{"id_token_hint", "x"}, "invalid_request"},
 		{"long nonce", []string{"nonce", strings.Repeat("n", 1025)}, "invalid_request"},
 		{"long login_hint", []string{"login_hint", strings.Repeat("l", 321)}, "invalid_request"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			resp := h.authorize(request("spa", c.pairs...))
-			u, err := url.Parse(resp.ResponseContent)
-			if err != nil || resp.Action != model.ActionLocation {
-				t.Fatalf("got %s %s", resp.Action, resp.ResponseContent)
-			}
-			q := u.Query()
-			if q.Get("error") != c.code || q.Get("state") != "s" || q.Get("iss") != issuer {
-				t.Errorf("got %s", resp.ResponseContent)
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { h.on(t).wantRefusal(c.code, request("spa", c.pairs...)) })
 	}
 }
 
@@ -260,27 +253,6 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
-// RFC 8252 §7.3: only the port of a loopback redirect address may vary.
-func TestLoopbackRedirect(t *testing.T) {
-	d := declare(t, issuer, nil)
-	client, err := model.NewClient("native", model.Settings{"redirectUris": raw([]string{"http://127.0.0.1/cb", "com.example.app:/cb"})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Clients = append(d.Clients, client)
-	h := openOn(t, open(t, nil).store, d)
-	for uri, ok := range map[string]bool{
-		"http://127.0.0.1/cb": true, "http://127.0.0.1:5000/cb": true, "com.example.app:/cb": true,
-		"http://127.0.0.1:5000/cb2": false, "http://127.0.0.1:5000@evil.example/cb": false, "http://127.0.0.1:/cb": false,
-		"http://127.0.0.1.evil.example/cb": false, "http://localhost:5000/cb": false, "http://127.0.0.1:500000/cb": false,
-	} {
-		resp := h.authorize(request("native", "redirect_uri", uri))
-		if got := resp.Action == model.ActionInteraction; got != ok {
-			t.Errorf("%s: %s %s", uri, resp.Action, resp.ResponseContent)
-		}
-	}
-}
-
 // A code lives as long as authorization_code_duration says.
 func TestCodeExpires(t *testing.T) {
 	h := open(t, model.Settings{"authorizationCodeDuration": raw(30)})
@@ -297,15 +269,7 @@ func TestThreat06LateSecondUseRevokes(t *testing.T) {
 	first := h.redeem("spa", code)
 	h.want(first, model.ActionOK)
 	h.pass(30 * time.Minute)
-	for {
-		removed, err := h.store.Sweep(t.Context(), h.clock(), 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if removed == 0 {
-			break
-		}
-	}
+	h.sweep()
 	h.wantError(h.redeem("spa", code), "invalid_grant")
 	if h.usable(first.AccessToken) {
 		t.Error("the access token lives on")

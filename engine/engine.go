@@ -10,10 +10,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/logout"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/token"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -27,8 +32,11 @@ type Options struct {
 	Services  []Declaration
 	Subjects  Subjects          // nil: every subject is active
 	Observe   func(model.Event) // nil: nobody is told; must be quick and safe for concurrent use
+	Fetch     Fetcher           // nil: nothing outside is fetched or told
 	Now       func() time.Time  // nil: the clock
 	Random    io.Reader         // nil: crypto/rand
+	// After is the clock of what waits to be tried again; nil: time.After.
+	After func(time.Duration) <-chan time.Time
 }
 
 // Declaration is a service with its clients. Ids are filled in by the engine.
@@ -44,6 +52,7 @@ type Engine struct {
 	house    *realm.House
 	byID     map[model.ID]*served
 	byIssuer map[string]*served
+	logouts  *logout.Sender
 	unfollow func()
 	reload   chan struct{} // holds one signal that keys have changed
 	done     chan struct{}
@@ -64,25 +73,36 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
+	if o.After == nil {
+		o.After = time.After
+	}
 	e := &Engine{
 		house: &realm.House{
-			Store: o.Store, Now: o.Now, Random: o.Random, IDs: handle.NewIDs(o.Now, o.Random),
-			Subjects: o.Subjects, Observe: o.Observe,
+			Store: o.Store, Master: o.MasterKey, Now: o.Now, Random: o.Random, IDs: handle.NewIDs(o.Now, o.Random),
+			Subjects: o.Subjects, Observe: o.Observe, Fetch: o.Fetch, RSA: jose.NewPool(runtime.GOMAXPROCS(0)),
 		},
 		byID: map[model.ID]*served{}, byIssuer: map[string]*served{},
 		reload: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	if o.Fetch == nil {
+		e.house.Fetch = nowhere{}
+	}
 	for _, d := range o.Services {
-		if err := e.open(ctx, o.MasterKey, d); err != nil {
+		if err := e.open(ctx, d); err != nil {
 			return nil, fmt.Errorf("service %s: %w", d.Service.Issuer, err)
 		}
 	}
+	realms := make([]*realm.Realm, 0, len(e.byID))
+	for _, s := range e.byID {
+		realms = append(realms, s.Realm)
+	}
+	e.logouts = logout.NewSender(e.house, realms, o.After)
 	go e.follow()
 	e.unfollow = o.Store.Subscribe(e.changed)
 	return e, nil
 }
 
-func (e *Engine) open(ctx context.Context, master MasterKey, d Declaration) error {
+func (e *Engine) open(ctx context.Context, d Declaration) error {
 	if e.byIssuer[d.Service.Issuer] != nil {
 		return errors.New("declared twice")
 	}
@@ -104,15 +124,11 @@ func (e *Engine) open(ctx context.Context, master MasterKey, d Declaration) erro
 		c.Service, c.ID = id, ids[c.Alias]
 		clients[i] = c
 	}
-	ring, err := keys.Open(ctx, e.house.Store, master, id, e.house.Now())
+	ring, err := e.openKeys(ctx, &d.Service, clients)
 	if err != nil {
 		return err
 	}
-	derivation, err := master.Derive(id)
-	if err != nil {
-		return err
-	}
-	r, err := realm.New(e.house, d.Service, clients, ring, derivation)
+	r, err := realm.New(e.house, d.Service, clients, ring)
 	if err != nil {
 		return err
 	}
@@ -121,8 +137,78 @@ func (e *Engine) open(ctx context.Context, master MasterKey, d Declaration) erro
 	return nil
 }
 
-// Close stops following the store's changes. The store stays open.
+// openKeys opens the keys that a service gives, or those in the store, of which
+// there must be one for each algorithm that something is set to use.
+func (e *Engine) openKeys(ctx context.Context, s *model.Service, clients []model.Client) (*keys.Ring, error) {
+	if s.JWKS != "" {
+		return givenKeys(s, clients, e.house.Now())
+	}
+	var algs []string
+	for _, alg := range model.DefaultAlgs {
+		algs = append(algs, string(alg))
+	}
+	algs = append(algs, s.KeyAlgs...)
+	wanted := []model.SignAlg{s.AccessTokenSignAlg}
+	if s.DynamicRegistrationSupported {
+		wanted = append(wanted, model.PS256)
+		algs = append(algs, string(model.RSAOAEP256), string(model.ECDHES))
+	}
+	for _, c := range clients {
+		wanted = append(wanted, c.IDTokenSignAlg, c.UserInfoSignAlg)
+		switch {
+		case c.RequestEncryptionAlg.RSA():
+			algs = append(algs, string(model.RSAOAEP256))
+		case c.RequestEncryptionAlg.EC():
+			algs = append(algs, string(model.ECDHES))
+		}
+	}
+	for _, alg := range wanted {
+		if alg.Asymmetric() {
+			algs = append(algs, string(alg))
+		}
+	}
+	slices.Sort(algs)
+	return keys.Open(ctx, e.house.Store, e.house.Master, s.ID, slices.Compact(algs), e.house.Now())
+}
+
+// givenKeys opens the keys that a service gives, among which must be one for each
+// algorithm that something is set to use.
+func givenKeys(s *model.Service, clients []model.Client, now time.Time) (*keys.Ring, error) {
+	ring, err := keys.Given(s.JWKS)
+	if err != nil {
+		return nil, err
+	}
+	check := func(setting string, alg model.SignAlg) {
+		if alg.Asymmetric() && !slices.Contains(ring.Algs(now), alg) && err == nil {
+			err = fmt.Errorf("%s is %s, for which jwks has no key", setting, alg)
+		}
+	}
+	check("access_token_sign_alg", s.AccessTokenSignAlg)
+	for _, c := range clients {
+		if s.OpenID() && (c.Allows(model.GrantAuthorizationCode) || c.Allows(model.GrantImplicit) || c.Allows(model.GrantPassword)) {
+			check("client "+c.Alias+": id_token_sign_alg", c.IDTokenSignAlg)
+			check("client "+c.Alias+": user_info_sign_alg", c.UserInfoSignAlg)
+		}
+	}
+	return ring, err
+}
+
+// nowhere is the fetcher of an engine that has none.
+type nowhere struct{}
+
+func (nowhere) Get(context.Context, string, ...string) (fetch.Document, error) {
+	return fetch.Document{}, fetch.ErrForbidden
+}
+
+func (nowhere) Do(context.Context, fetch.Request) (fetch.Response, error) {
+	return fetch.Response{}, fetch.ErrForbidden
+}
+
+// Close stops following the store's changes, and lets logout tokens that are
+// being delivered arrive for a few seconds; the others stay in the store for
+// another engine. The store stays open.
 func (e *Engine) Close() {
+	e.logouts.Close()
 	e.unfollow()
 	close(e.reload)
 	<-e.done
@@ -130,7 +216,14 @@ func (e *Engine) Close() {
 
 // changed is told of every change, and must not call the store itself.
 func (e *Engine) changed(c model.Change) {
-	if c.Kind != model.ChangeKeys {
+	switch c.Kind {
+	case model.ChangeClient:
+		if s := e.byID[c.Service]; s != nil {
+			s.ForgetClient(c.Ref)
+		}
+		return
+	case model.ChangeKeys:
+	default:
 		return
 	}
 	select {
@@ -173,20 +266,31 @@ func (e *Engine) Service(issuer string) (*model.Service, bool) {
 }
 
 // Client finds a client of a service by its id. The result must not be changed.
-func (e *Engine) Client(service, client model.ID) (*model.Client, bool) {
-	if s := e.byID[service]; s != nil {
-		return s.Client(client)
+// The error is store.ErrNotFound, ErrNoService, or the store's.
+func (e *Engine) Client(ctx context.Context, service, client model.ID) (*model.Client, error) {
+	s, err := e.service(service)
+	if err != nil {
+		return nil, err
 	}
-	return nil, false
+	return s.Client(ctx, client)
 }
 
-// ClientByAlias finds a client of a service by its client_id. The result must
-// not be changed.
-func (e *Engine) ClientByAlias(service model.ID, alias string) (*model.Client, bool) {
-	if s := e.byID[service]; s != nil {
-		return s.ClientByAlias(alias)
+// ClientByAlias finds a client of a service by its client_id, as Client does.
+func (e *Engine) ClientByAlias(ctx context.Context, service model.ID, alias string) (*model.Client, error) {
+	s, err := e.service(service)
+	if err != nil {
+		return nil, err
 	}
-	return nil, false
+	return s.ClientByAlias(ctx, alias)
+}
+
+// ClientSubject is the sub that a client is shown for a subject: another one
+// for each sector when the client's subject type is pairwise.
+func (e *Engine) ClientSubject(service model.ID, c *model.Client, subject string) string {
+	if s := e.byID[service]; s != nil {
+		return s.ClientSubject(c, subject)
+	}
+	return ""
 }
 
 // NewHandle makes a handle of the engine's form for the authentication server:
@@ -199,6 +303,9 @@ func (e *Engine) NewHandle(p handle.Prefix) (text string, id model.ID, hash [32]
 	id = e.house.IDs.Next()
 	return handle.Format(p, id, &secret), id, secret.Hash(), nil
 }
+
+// NewSecret draws the secret of a handle for the authentication server.
+func (e *Engine) NewSecret() (handle.Secret, error) { return handle.NewSecret(e.house.Random) }
 
 // NewID draws an id for a row of the authentication server.
 func (e *Engine) NewID() model.ID { return e.house.IDs.Next() }

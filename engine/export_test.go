@@ -7,7 +7,7 @@ import (
 
 // SigningKeyForTest lends a service's own key to a test that forges with it.
 func SigningKeyForTest(e *Engine, service model.ID, alg model.SignAlg) *keys.Key {
-	key, err := e.byID[service].Keys.Signer(alg, e.house.Now())
+	key, err := e.byID[service].Keys.Signer(alg, "", e.house.Now())
 	if err != nil {
 		panic(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,25 +16,49 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
+	"github.com/gatehouse-auth/gatehouse/engine/store/storetest"
 )
 
 const (
 	issuer   = "https://as.example.com"
 	redirect = "https://app.example.com/cb"
 	verifier = "a-verifier-of-at-least-forty-three-characters-for-pkce"
+	// longSecret is long enough for every HMAC (RFC 7518 §3.2).
+	longSecret = "a-client-secret-of-more-than-sixty-four-characters-which-HS512-asks-for"
 )
+
+var masterKey = engine.MasterKey{1, 2, 3}
+
+// stores are those that the engine is tested on; the first is the usual one.
+var stores = []struct {
+	name string
+	storetest.Factory
+}{
+	{"sqlite", storetest.Factory{
+		New: func(t testing.TB) string { return filepath.Join(t.TempDir(), "g.db") },
+		Open: func(ctx context.Context, address string) (store.Store, error) {
+			return sqlite.Open(ctx, sqlite.Options{Path: address, SweepInterval: -1})
+		},
+	}},
+}
 
 // house is an engine on a store of its own, with a clock that tests move.
 type house struct {
-	*testing.T
+	testing.TB
 	engine  *engine.Engine
 	store   store.Store
 	service *model.Service
 	users   *users
+	web     *web
 	options engine.Options
-	mu      *sync.Mutex
-	now     time.Time
-	events  []model.Event
+	*watch
+}
+
+// watch is an engine's clock, and what it has reported.
+type watch struct {
+	mu     sync.Mutex
+	now    time.Time
+	events []model.Event
 }
 
 // users is a user directory: everyone but those who were disabled.
@@ -45,22 +70,41 @@ func (u *users) Active(_ context.Context, _ model.ID, subject string) (bool, err
 }
 
 // open makes an engine with the usual clients; settings override the service's.
-func open(t *testing.T, settings model.Settings) *house {
+func open(t testing.TB, settings model.Settings) *house {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "g.db")})
+	return openWith(t, settings, nil)
+}
+
+// openWith is open with more clients, or other ones of the same names.
+func openWith(t testing.TB, settings model.Settings, clients map[string]model.Settings) *house {
+	t.Helper()
+	return openOn(t, newStore(t), declareWith(t, issuer, settings, clients))
+}
+
+// newStore makes an empty store of the usual kind.
+func newStore(t testing.TB) store.Store {
+	t.Helper()
+	st := openStore(t, stores[0].Factory, stores[0].New(t))
+	lendKeys(t, st)
+	return st
+}
+
+func openStore(t testing.TB, f storetest.Factory, address string) store.Store {
+	t.Helper()
+	st, err := f.Open(context.Background(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	return openOn(t, st, declare(t, issuer, settings))
+	return st
 }
 
-func openOn(t *testing.T, st store.Store, services ...engine.Declaration) *house {
+func openOn(t testing.TB, st store.Store, services ...engine.Declaration) *house {
 	t.Helper()
-	h := &house{T: t, store: st, users: new(users), mu: new(sync.Mutex), now: time.Now().Truncate(time.Second)}
+	h := &house{TB: t, store: st, users: new(users), web: newWeb(), watch: &watch{now: time.Now().Truncate(time.Second)}}
 	h.options = engine.Options{
-		Store: st, MasterKey: engine.MasterKey{1, 2, 3}, Services: services,
-		Subjects: h.users, Now: h.clock, Observe: h.observe,
+		Store: st, MasterKey: masterKey, Services: services,
+		Subjects: h.users, Now: h.clock, Observe: h.observe, Fetch: h.web,
 	}
 	e, err := engine.New(t.Context(), h.options)
 	if err != nil {
@@ -72,7 +116,13 @@ func openOn(t *testing.T, st store.Store, services ...engine.Declaration) *house
 	return h
 }
 
-func declare(t *testing.T, issuer string, settings model.Settings) engine.Declaration {
+func declare(t testing.TB, issuer string, settings model.Settings) engine.Declaration {
+	t.Helper()
+	return declareWith(t, issuer, settings, nil)
+}
+
+// declareWith declares a service with the usual clients and others, none by nil.
+func declareWith(t testing.TB, issuer string, settings model.Settings, clients map[string]model.Settings) engine.Declaration {
 	t.Helper()
 	all := model.Settings{
 		"issuer":          raw(issuer),
@@ -86,7 +136,7 @@ func declare(t *testing.T, issuer string, settings model.Settings) engine.Declar
 		t.Fatal(err)
 	}
 	d := engine.Declaration{Service: service}
-	for alias, settings := range map[string]model.Settings{
+	declared := map[string]model.Settings{
 		"spa":     {"redirectUris": raw([]string{redirect})},
 		"spa2":    {"redirectUris": raw([]string{redirect})},
 		"web":     {"redirectUris": raw([]string{redirect}), "clientSecret": raw("web-secret")},
@@ -96,14 +146,32 @@ func declare(t *testing.T, issuer string, settings model.Settings) engine.Declar
 			"tokenAuthMethod": raw("CLIENT_SECRET_POST"), "requestableScopes": raw([]string{"orders:read"})},
 		"es":    {"redirectUris": raw([]string{redirect}), "clientSecret": raw("es-secret"), "idTokenSignAlg": raw("ES256")},
 		"eddsa": {"redirectUris": raw([]string{redirect}), "clientSecret": raw("ed-secret"), "idTokenSignAlg": raw("EdDSA")},
-	} {
-		client, err := model.NewClient(alias, settings)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.Clients = append(d.Clients, client)
+	}
+	for alias, settings := range clients {
+		declared[alias] = settings
+	}
+	for alias, settings := range declared {
+		d.Clients = append(d.Clients, newClient(t, alias, settings))
 	}
 	return d
+}
+
+// newClient makes a client; without redirect_uris and grants it has the usual
+// redirect address.
+func newClient(t testing.TB, alias string, settings model.Settings) model.Client {
+	t.Helper()
+	all := model.Settings{}
+	if settings["grantTypes"] == nil {
+		all["redirectUris"] = raw([]string{redirect})
+	}
+	for property, value := range settings {
+		all[property] = value
+	}
+	client, err := model.NewClient(alias, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 func raw(v any) json.RawMessage {
@@ -114,33 +182,54 @@ func raw(v any) json.RawMessage {
 	return b
 }
 
-func (h *house) clock() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
+// on is the house with another test to report to.
+func (h *house) on(t testing.TB) *house {
+	other := *h
+	other.TB = t
+	return &other
 }
 
-func (h *house) pass(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
+func (w *watch) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
 }
 
-func (h *house) observe(e model.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events = append(h.events, e)
+func (w *watch) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
 }
 
-func (h *house) seen(kind model.EventKind) (n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, e := range h.events {
+func (w *watch) observe(e model.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, e)
+}
+
+func (w *watch) seen(kind model.EventKind) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.events {
 		if e.Kind == kind {
 			n++
 		}
 	}
 	return n
+}
+
+// sweep removes every row that has expired.
+func (h *house) sweep() {
+	h.Helper()
+	for {
+		removed, err := h.store.Sweep(h.Context(), h.clock(), 1000)
+		if err != nil {
+			h.Fatal(err)
+		}
+		if removed == 0 {
+			return
+		}
+	}
 }
 
 func challenge() string {
@@ -179,27 +268,45 @@ func (h *house) authorize(parameters string) *engine.AuthorizationResponse {
 	return resp
 }
 
-// code goes through an authorization as alice.
-func (h *house) code(client string, pairs ...string) string {
+// issue answers a request with alice's consent, changed as given.
+func (h *house) issue(ticket string, changes ...func(*engine.AuthorizationIssueRequest)) *engine.AuthorizationIssueResponse {
 	h.Helper()
-	resp := h.authorize(request(client, pairs...))
-	if resp.Action != model.ActionInteraction {
-		h.Fatalf("authorization: %s %s", resp.Action, resp.ResponseContent)
-	}
-	issued, err := h.engine.AuthorizationIssue(h.Context(), h.service.ID, engine.AuthorizationIssueRequest{
-		Ticket: resp.Ticket, Subject: "alice", AuthTime: h.clock().Unix() - 5, AMR: []string{"pwd"},
+	req := engine.AuthorizationIssueRequest{
+		Ticket: ticket, Subject: "alice", AuthTime: h.clock().Unix() - 5, AMR: []string{"pwd"},
 		Claims: map[string]json.RawMessage{"email": raw("alice@example.com")},
-	})
+	}
+	for _, change := range changes {
+		change(&req)
+	}
+	resp, err := h.engine.AuthorizationIssue(h.Context(), h.service.ID, req)
 	if err != nil {
 		h.Fatal(err)
 	}
-	if issued.Action != model.ActionLocation {
-		h.Fatalf("issue: %s %s", issued.Action, issued.ResponseContent)
-	}
-	return issued.AuthorizationCode
+	return resp
 }
 
-// secrets of the clients that use client_secret_basic.
+// consented goes through an authorization as alice and returns its answer.
+func (h *house) consented(parameters string, changes ...func(*engine.AuthorizationIssueRequest)) answer {
+	h.Helper()
+	resp := h.authorize(parameters)
+	if resp.Action != model.ActionInteraction {
+		h.Fatalf("authorization: %s %s", resp.Action, resp.ResponseContent)
+	}
+	issued := h.issue(resp.Ticket, changes...)
+	return h.read(issued.Action, issued.ResponseContent)
+}
+
+// code goes through an authorization as alice.
+func (h *house) code(client string, pairs ...string) string {
+	h.Helper()
+	got := h.consented(request(client, pairs...))
+	if got.Get("code") == "" {
+		h.Fatalf("no code: %v", got)
+	}
+	return got.Get("code")
+}
+
+// secrets of the usual clients that use client_secret_basic.
 var secrets = map[string]string{"web": "web-secret", "web2": "web2-secret", "service": "service-secret", "es": "es-secret", "eddsa": "ed-secret"}
 
 func basic(client string) engine.ClientCredentials {
@@ -207,14 +314,37 @@ func basic(client string) engine.ClientCredentials {
 	return engine.ClientCredentials{ClientID: client, ClientSecret: secret, Present: ok}
 }
 
+// basic are the credentials of any client that is declared with client_secret_basic.
+func (h *house) basic(client string) engine.ClientCredentials {
+	for _, d := range h.options.Services {
+		i := slices.IndexFunc(d.Clients, func(c model.Client) bool { return c.Alias == client })
+		if d.Service.Issuer == h.service.Issuer && i >= 0 && d.Clients[i].TokenAuthMethod == model.AuthClientSecretBasic {
+			return engine.ClientCredentials{ClientID: client, ClientSecret: d.Clients[i].ClientSecret, Present: true}
+		}
+	}
+	return engine.ClientCredentials{}
+}
+
+// as makes the form of a request that a client makes directly: it names itself
+// there when it does not use Basic authentication.
+func (h *house) as(client string, pairs ...string) (string, engine.ClientCredentials) {
+	v, credentials := url.Values{}, h.basic(client)
+	if !credentials.Present {
+		v.Set("client_id", client)
+	}
+	return change(v, pairs), credentials
+}
+
 // token calls the token operation as a client.
 func (h *house) token(client string, pairs ...string) *engine.TokenResponse {
 	h.Helper()
-	v := url.Values{}
-	if !basic(client).Present {
-		v.Set("client_id", client)
-	}
-	resp, err := h.engine.Token(context.Background(), h.service.ID, engine.TokenRequest{Parameters: change(v, pairs), Basic: basic(client)})
+	return h.direct(h.as(client, pairs...))
+}
+
+// direct calls the token operation with a form.
+func (h *house) direct(parameters string, credentials engine.ClientCredentials) *engine.TokenResponse {
+	h.Helper()
+	resp, err := h.engine.Token(context.Background(), h.service.ID, engine.TokenRequest{Parameters: parameters, Basic: credentials})
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -262,22 +392,24 @@ func errorCode(content string) string {
 	return e.Code
 }
 
-func (h *house) usable(token string) bool {
+func (h *house) introspect(token string) *engine.IntrospectionResponse {
 	h.Helper()
 	resp, err := h.engine.Introspection(h.Context(), h.service.ID, engine.IntrospectionRequest{Token: token})
 	if err != nil {
 		h.Fatal(err)
 	}
-	return resp.Usable
+	return resp
+}
+
+func (h *house) usable(token string) bool {
+	h.Helper()
+	return h.introspect(token).Usable
 }
 
 func (h *house) revoke(client, token string) *engine.RevocationResponse {
 	h.Helper()
-	v := url.Values{"token": {token}}
-	if !basic(client).Present {
-		v.Set("client_id", client)
-	}
-	resp, err := h.engine.Revocation(h.Context(), h.service.ID, engine.RevocationRequest{Parameters: v.Encode(), Basic: basic(client)})
+	parameters, credentials := h.as(client, "token", token)
+	resp, err := h.engine.Revocation(h.Context(), h.service.ID, engine.RevocationRequest{Parameters: parameters, Basic: credentials})
 	if err != nil {
 		h.Fatal(err)
 	}

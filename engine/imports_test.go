@@ -20,16 +20,18 @@ var rules = []struct {
 }{
 	{"engine/model", nil},
 	{"engine/handle", []string{"engine/model"}},
+	{"engine/fetch", nil},
 	{"engine/store/", []string{"engine/model", "engine/store"}}, // the stores and their suite
 	{"engine/store", []string{"engine/model"}},
-	{"engine/internal", []string{"engine/model", "engine/store", "engine/handle", "engine/internal"}},
-	{"engine", []string{"engine/model", "engine/store", "engine/handle", "engine/internal"}},
+	{"engine/internal", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/internal"}},
+	{"engine", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/internal"}},
 	{"introspect", []string{"engine"}},
 	{"caddymodule", []string{"engine", "introspect", "caddymodule"}},
 }
 
 // The design's rule on imports: who may import whom; nothing outside
-// caddymodule imports Caddy; nothing in engine but webapi serves HTTP.
+// caddymodule imports Caddy; nothing in engine but webapi serves HTTP, and nothing
+// but remote and fetch asks for something over it.
 func TestImportRule(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
@@ -64,7 +66,7 @@ func checkImport(t *testing.T, folder, file, imported string) {
 	if strings.HasPrefix(imported, "github.com/caddyserver/") && !inCaddy {
 		t.Errorf("%s/%s imports Caddy", folder, file)
 	}
-	if imported == "net/http" && strings.HasPrefix(folder, "engine") && folder != "engine/webapi" && folder != "engine/remote" {
+	if imported == "net/http" && strings.HasPrefix(folder, "engine") && folder != "engine/webapi" && folder != "engine/remote" && folder != "engine/fetch" {
 		t.Errorf("%s/%s does HTTP", folder, file)
 	}
 	own, ok := strings.CutPrefix(imported, module)
@@ -89,7 +91,7 @@ func checkImport(t *testing.T, folder, file, imported string) {
 // engine/internal's packages import each other only downwards: Go refuses
 // cycles, and this order says which way is down.
 func TestInternalImportsPointDown(t *testing.T) {
-	order := []string{"oautherr", "params", "keys", "jose", "realm", "clientauth", "authorize", "token", "introspection", "revocation", "userinfo", "metadata"}
+	order := []string{"oautherr", "params", "keys", "jose", "realm", "clientauth", "mint", "authorize", "logout", "token", "introspection", "revocation", "userinfo", "metadata", "registration"}
 	rank := map[string]int{}
 	for i, name := range order {
 		rank[name] = i + 1

@@ -48,6 +48,24 @@ func (e *Engine) Token(ctx context.Context, service model.ID, req TokenRequest) 
 	return s.tokens.Process(ctx, req)
 }
 
+// TokenIssue answers a token request whose action was PASSWORD with tokens.
+func (e *Engine) TokenIssue(ctx context.Context, service model.ID, req TokenIssueRequest) (*TokenResponse, error) {
+	s, err := e.service(service)
+	if err != nil {
+		return nil, err
+	}
+	return s.tokens.Issue(ctx, req)
+}
+
+// TokenFail answers a token request whose action was PASSWORD with an error.
+func (e *Engine) TokenFail(ctx context.Context, service model.ID, req TokenFailRequest) (*TokenResponse, error) {
+	s, err := e.service(service)
+	if err != nil {
+		return nil, err
+	}
+	return s.tokens.Fail(ctx, req)
+}
+
 // Introspection says what an access token is worth.
 func (e *Engine) Introspection(ctx context.Context, service model.ID, req IntrospectionRequest) (*IntrospectionResponse, error) {
 	s, err := e.service(service)
@@ -132,12 +150,23 @@ func (e *Engine) ServiceJWKS(_ context.Context, service model.ID) ([]byte, error
 	return metadata.JWKS(s.Realm)
 }
 
-// RotateKeys adds a new signing key for each of the algorithms and retires the
-// ones before. It returns the new key ids.
-func (e *Engine) RotateKeys(ctx context.Context, service model.ID, algs []model.SignAlg, plan Rotation) ([]string, error) {
+// RotateKeys adds a new key for each of the algorithms and retires the ones
+// before. It returns the new key ids. ErrKeysGiven: they stand in a setting.
+func (e *Engine) RotateKeys(ctx context.Context, service model.ID, algs []string, plan Rotation) ([]string, error) {
 	s, err := e.service(service)
 	if err != nil {
 		return nil, err
 	}
 	return s.Keys.Rotate(ctx, algs, plan, e.house.Now())
+}
+
+// ImportKeys adds the private keys of a JWK Set, and retires those of the same
+// algorithms before them. It returns the new key ids. ErrKeysGiven: they stand
+// in a setting.
+func (e *Engine) ImportKeys(ctx context.Context, service model.ID, jwks string, plan Rotation) ([]string, error) {
+	s, err := e.service(service)
+	if err != nil {
+		return nil, err
+	}
+	return s.Keys.Import(ctx, jwks, plan, e.house.Now())
 }

@@ -59,7 +59,7 @@ func TestFirstKeysAreMadeOnce(t *testing.T) {
 func TestKeyRotationReachesOtherProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "g.db")
 	a, b := openBeside(t, path), openBeside(t, path)
-	kids, err := a.engine.RotateKeys(t.Context(), a.service.ID, []model.SignAlg{model.EdDSA}, engine.Rotation{Overlap: time.Hour})
+	kids, err := a.engine.RotateKeys(t.Context(), a.service.ID, []string{"EdDSA"}, engine.Rotation{Overlap: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,15 +65,7 @@ func TestRepeatAfterAccessTokenExpired(t *testing.T) {
 	first := h.tokens("spa")
 	second := h.refresh("spa", first.RefreshToken)
 	h.pass(2 * time.Minute)
-	for {
-		n, err := h.store.Sweep(t.Context(), h.clock(), 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n == 0 {
-			break
-		}
-	}
+	h.sweep()
 	again := h.refresh("spa", first.RefreshToken)
 	h.want(again, model.ActionOK)
 	if again.RefreshToken != second.RefreshToken || h.usable(again.AccessToken) {
@@ -175,7 +167,7 @@ func TestThreat04RefreshLooksAgain(t *testing.T) {
 	t.Run("consent", func(t *testing.T) {
 		h := open(t, nil)
 		tokens := h.tokens("spa")
-		spa, _ := h.engine.ClientByAlias(h.service.ID, "spa")
+		spa, _ := h.engine.ClientByAlias(t.Context(), h.service.ID, "spa")
 		if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "alice", spa.ID); err != nil {
 			t.Fatal(err)
 		}

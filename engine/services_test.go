@@ -1,11 +1,8 @@
 package engine_test
 
 import (
-	"encoding/json"
 	"net/url"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -69,7 +66,7 @@ func TestThreat31ServicesAreApart(t *testing.T) {
 // never given to another name.
 func TestThreat31IDsAreNotReused(t *testing.T) {
 	h := open(t, nil)
-	before, _ := h.engine.ClientByAlias(h.service.ID, "spa")
+	before, _ := h.engine.ClientByAlias(t.Context(), h.service.ID, "spa")
 	d := h.options.Services[0]
 	var kept []model.Client
 	for _, c := range d.Clients {
@@ -83,7 +80,7 @@ func TestThreat31IDsAreNotReused(t *testing.T) {
 	}
 	d.Clients = append(kept, newcomer)
 	later := openOn(t, h.store, d)
-	got, _ := later.engine.ClientByAlias(later.service.ID, "newcomer")
+	got, _ := later.engine.ClientByAlias(t.Context(), later.service.ID, "newcomer")
 	if got.ID == before.ID {
 		t.Error("a new client has a former client's id")
 	}
@@ -91,82 +88,6 @@ func TestThreat31IDsAreNotReused(t *testing.T) {
 	h.revoke("service", bob.AccessToken)
 	if !h.usable(alice.AccessToken) {
 		t.Error("revoking one token ended another subject's")
-	}
-}
-
-// The discovery document says what is so (OpenID Connect Discovery §3, RFC 8414 §2).
-func TestServiceConfiguration(t *testing.T) {
-	document := func(settings model.Settings) map[string]any {
-		h := open(t, settings)
-		body, err := h.engine.ServiceConfiguration(t.Context(), h.service.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]any{}
-		if err := json.Unmarshal(body, &got); err != nil {
-			t.Fatal(err)
-		}
-		return got
-	}
-	got := document(model.Settings{"tokenEndpoint": raw("/oauth/token"), "tosUri": raw("https://as.example.com/tos")})
-	want := map[string]any{
-		"issuer": issuer, "authorization_endpoint": issuer + "/authorize", "token_endpoint": issuer + "/oauth/token",
-		"jwks_uri": issuer + "/jwks", "userinfo_endpoint": issuer + "/userinfo", "op_tos_uri": "https://as.example.com/tos",
-		"authorization_response_iss_parameter_supported": true, "claims_parameter_supported": true,
-		"response_types_supported":              []any{"code"},
-		"code_challenge_methods_supported":      []any{"S256"},
-		"id_token_signing_alg_values_supported": []any{"RS256", "ES256", "EdDSA"},
-		"scopes_supported":                      []any{"openid", "profile", "email", "offline_access", "orders:read", "orders:write"},
-	}
-	for name, value := range want {
-		if diff := cmp.Diff(value, got[name]); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-	}
-	if _, there := got["op_policy_uri"]; there {
-		t.Error("a document that does not exist is named")
-	}
-	plain := document(model.Settings{
-		"supportedScopes": raw([]model.Scope{{Name: "x"}}), "supportedGrantTypes": raw([]string{"CLIENT_CREDENTIALS"})})
-	for _, name := range []string{"userinfo_endpoint", "id_token_signing_alg_values_supported", "claims_supported", "authorization_endpoint", "code_challenge_methods_supported"} {
-		if _, there := plain[name]; there {
-			t.Errorf("%s is there although the service does not do that", name)
-		}
-	}
-}
-
-// OpenID Connect Core §5.3, §5.4: userinfo gives what was asked for, and no more.
-func TestUserInfo(t *testing.T) {
-	h := open(t, nil)
-	tokens := h.tokens("spa", "scope", "openid email", "claims", `{"userinfo":{"name":null,"secret":null}}`)
-	resp, err := h.engine.UserInfo(t.Context(), h.service.ID, engine.UserInfoRequest{Token: tokens.AccessToken})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"email", "email_verified", "name"}, resp.Claims); diff != "" {
-		t.Error(diff)
-	}
-	issued, err := h.engine.UserInfoIssue(t.Context(), h.service.ID, engine.UserInfoIssueRequest{Token: tokens.AccessToken,
-		Claims: map[string]json.RawMessage{"sub": raw("mallory"), "email": raw("a@example.com"), "phone_number": raw("1")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := `{"email":"a@example.com","sub":"alice"}`; issued.Action != model.ActionJSON || issued.ResponseContent != want {
-		t.Errorf("got %s %s, want %s", issued.Action, issued.ResponseContent, want)
-	}
-	for name, c := range map[string]struct {
-		token  string
-		action model.Action
-	}{
-		"no token":       {"", model.ActionBadRequest},
-		"unknown token":  {"x", model.ActionUnauthorized},
-		"without openid": {h.tokens("spa", "scope", "orders:read").AccessToken, model.ActionForbidden},
-		"refresh token":  {h.tokens("web").RefreshToken, model.ActionUnauthorized},
-	} {
-		resp, err := h.engine.UserInfo(t.Context(), h.service.ID, engine.UserInfoRequest{Token: c.token})
-		if err != nil || resp.Action != c.action || resp.ResponseContent == "" {
-			t.Errorf("%s: %v %v", name, resp, err)
-		}
 	}
 }
 

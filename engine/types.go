@@ -5,7 +5,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/introspection"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/logout"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/registration"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/revocation"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/token"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/userinfo"
@@ -22,8 +24,10 @@ type (
 	AuthorizationFailResponse  = authorize.FailResponse
 	FailReason                 = authorize.Reason
 
-	TokenRequest  = token.Request
-	TokenResponse = token.Response
+	TokenRequest      = token.Request
+	TokenResponse     = token.Response
+	TokenIssueRequest = token.IssueRequest
+	TokenFailRequest  = token.FailRequest
 
 	IntrospectionRequest          = introspection.Request
 	IntrospectionResponse         = introspection.Response
@@ -38,6 +42,14 @@ type (
 	UserInfoIssueRequest  = userinfo.IssueRequest
 	UserInfoIssueResponse = userinfo.IssueResponse
 
+	ClientRegistrationRequest  = registration.Request
+	ClientRegistrationResponse = registration.Response
+
+	LogoutRequest      = logout.Request
+	LogoutResponse     = logout.Response
+	EndSessionRequest  = logout.EndRequest
+	EndSessionResponse = logout.EndResponse
+
 	// ClientCredentials are what came in the Authorization header, decoded.
 	ClientCredentials = clientauth.Credentials
 	// MasterKey encrypts what the store must give back, such as private keys.
@@ -46,6 +58,8 @@ type (
 	Rotation = keys.Rotation
 	// Subjects knows which users there are.
 	Subjects = realm.Subjects
+	// Fetcher makes the requests that clients' settings lead to.
+	Fetcher = realm.Fetcher
 )
 
 // The reasons for which an authorization request fails.
@@ -54,6 +68,8 @@ const (
 	FailNotLoggedIn              = authorize.ReasonNotLoggedIn
 	FailExceedsMaxAge            = authorize.ReasonExceedsMaxAge
 	FailDifferentSubject         = authorize.ReasonDifferentSubject
+	FailACRNotSatisfied          = authorize.ReasonACRNotSatisfied
+	FailInvalidTarget            = authorize.ReasonInvalidTarget
 	FailDenied                   = authorize.ReasonDenied
 	FailServerError              = authorize.ReasonServerError
 	FailNotAuthenticated         = authorize.ReasonNotAuthenticated
@@ -61,6 +77,19 @@ const (
 	FailConsentRequired          = authorize.ReasonConsentRequired
 	FailInteractionRequired      = authorize.ReasonInteractionRequired
 )
+
+// The reasons for which a token request that waits for its user fails.
+const (
+	TokenFailUnknown            = token.ReasonUnknown
+	TokenFailInvalidCredentials = token.ReasonInvalidResourceOwnerCredentials
+)
+
+// FormScriptHash is what a Content-Security-Policy must allow for the content
+// of a FORM response: the source expression of its one script.
+var FormScriptHash = authorize.FormScriptHash
+
+// ErrKeysGiven says that the keys of a service are not the store's.
+var ErrKeysGiven = keys.ErrGiven
 
 // ErrWrongMasterKey says that the store was sealed under another master key.
 var ErrWrongMasterKey = keys.ErrWrongMaster

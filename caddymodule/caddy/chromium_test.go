@@ -94,7 +94,8 @@ func (b *tab) note(event any) {
 			problem = fmt.Sprintf("content security policy: %s %s", details.ViolatedDirective, details.BlockedURL)
 		}
 	case *network.EventResponseReceived:
-		if e.Type == network.ResourceTypeDocument && strings.HasPrefix(e.Response.URL, b.as+"/") {
+		// The page for clients' iframes is the one that may be framed.
+		if e.Type == network.ResourceTypeDocument && strings.HasPrefix(e.Response.URL, b.as+"/") && e.Response.URL != b.as+"/check_session" {
 			problem = b.policy(e.Response)
 		}
 	}

@@ -116,7 +116,7 @@ func TestKeyCommands(t *testing.T) {
 		t.Errorf("key list shows %d lines for %d keys", lines, before)
 	}
 	out := s.gatehouse("", "key", "rotate", "--alg", "ES256", "--announce", "1h")
-	kid := regexp.MustCompile(`^announced (\S+); it signs from`).FindStringSubmatch(out)
+	kid := regexp.MustCompile(`^announced (\S+); it takes over at`).FindStringSubmatch(out)
 	if kid == nil {
 		t.Fatalf("key rotate: %s", out)
 	}

@@ -14,6 +14,7 @@ import (
 // examples are what each folder below examples shows, by a test of it while it
 // runs as it is.
 var examples = map[string]func(*testing.T, *server){
+	"certification":       certification,
 	"two-issuers":         twoIssuers,
 	"jwt-access-tokens":   jwtAccessTokens,
 	"custom-pages":        customPages,
@@ -183,6 +184,16 @@ func customPages(t *testing.T, s *server) {
 		"redirect_uri", "http://127.0.0.1:9999/", "code_verifier", r.verifier)).want(t, 200)
 	if page = p.open(s.as + "/my/applications"); !strings.Contains(page.body, "Guest list") {
 		t.Errorf("%s: %s", page.url, page.body)
+	}
+	german := []string{"Accept-Language", "de-AT, en;q=0.5"}
+	if got := get(t, s.as+"/goodbye", german...); !strings.Contains(got.body, `<html lang="de" dir="ltr">`) || !strings.Contains(got.body, "Sie sind nicht angemeldet") {
+		t.Errorf("%s", got.body)
+	}
+	if got := get(t, s.as+"/goodbye", "Accept-Language", "ja"); !strings.Contains(got.body, "ログインしていません") {
+		t.Errorf("%s", got.body)
+	}
+	if log := s.output.String(); !strings.Contains(log, `"language":"ja","keys":["custom.tea"]`) || strings.Contains(log, `"language":"de"`) {
+		t.Errorf("the log does not say that Japanese lacks custom.tea, and German nothing: %s", log)
 	}
 	if page = p.submit(p.open(s.as + "/goodbye")); !strings.Contains(page.body, "You are signed out") {
 		t.Errorf("%s: %s", page.url, page.body)

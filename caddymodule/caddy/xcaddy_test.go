@@ -99,6 +99,9 @@ func TestExamplesAreValid(t *testing.T) {
 				t.Errorf("caddy fmt would change it: %v\n%s", err, out)
 			}
 			err = filepath.WalkDir(s.folder, func(path string, d os.DirEntry, err error) error {
+				if err == nil && d.IsDir() && d.Name() == "pki" {
+					return filepath.SkipDir // of tls internal: Caddy's own authority
+				}
 				if err == nil && !d.IsDir() {
 					t.Errorf("validate leaves %s", path)
 				}

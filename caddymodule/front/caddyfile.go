@@ -27,7 +27,6 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		login_path       <path>
 //		consent_path     <path>
 //		grants_path      <path>
-//		end_session_path <path>
 //		templates        <folder>
 //		session_duration <duration>
 //	}
@@ -49,7 +48,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Errf("%s: expected one value", name)
 		}
 		switch name {
-		case "login_path", "consent_path", "grants_path", "end_session_path":
+		case "login_path", "consent_path", "grants_path":
 			if !strings.HasPrefix(value, "/") {
 				return d.Errf("%s: expected a path that begins with a slash, not %q", name, value)
 			}
@@ -63,7 +62,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			h.SessionDuration = caddy.Duration(duration)
 		default:
-			return d.Errf("gatehouse_server: unknown option %q; expected login_path, consent_path, grants_path, end_session_path, templates or session_duration", name)
+			return d.Errf("gatehouse_server: unknown option %q; expected login_path, consent_path, grants_path, templates or session_duration", name)
 		}
 	}
 	return nil
@@ -75,10 +74,8 @@ func (h *Handler) pathOption(name string) *string {
 		return &h.LoginPath
 	case "consent_path":
 		return &h.ConsentPath
-	case "grants_path":
-		return &h.GrantsPath
 	default:
-		return &h.EndSessionPath
+		return &h.GrantsPath
 	}
 }
 

@@ -1,10 +1,14 @@
 package front
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
@@ -13,7 +17,7 @@ func (h *Handler) authorization(run *running, w http.ResponseWriter, r *http.Req
 	parameters := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		var err error
-		if parameters, err = form(w, r); err != nil {
+		if parameters, err = form(w, r, run.service.MaxRequestBytes); err != nil {
 			return err
 		}
 	}
@@ -24,11 +28,10 @@ func (h *Handler) authorization(run *running, w http.ResponseWriter, r *http.Req
 	switch resp.Action {
 	case model.ActionInteraction, model.ActionNoInteraction:
 		return run.login.Begin(w, r, resp)
-	case model.ActionLocation:
-		redirect(w, resp.ResponseContent)
-		return nil
+	case model.ActionLocation, model.ActionForm:
+		return run.login.CarryOut(w, resp.Action, resp.ResponseContent)
 	default:
-		title, detail := "This request cannot be answered", describe(resp.ResponseContent)
+		title, detail := "This request cannot be answered", login.Describe(resp.ResponseContent)
 		run.login.ErrorPage(w, r, http.StatusBadRequest, title, detail)
 		return nil
 	}
@@ -36,7 +39,7 @@ func (h *Handler) authorization(run *running, w http.ResponseWriter, r *http.Req
 
 // token is RFC 6749 §3.2.
 func (h *Handler) token(run *running, w http.ResponseWriter, r *http.Request) error {
-	parameters, basic, err := clientRequest(w, r)
+	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
@@ -44,13 +47,39 @@ func (h *Handler) token(run *running, w http.ResponseWriter, r *http.Request) er
 	if err != nil {
 		return err
 	}
+	if resp.Action == model.ActionPassword {
+		if resp, err = h.password(run, r, resp); err != nil {
+			return err
+		}
+	}
 	answer(w, run, resp.Action, resp.ResponseContent)
 	return nil
 }
 
+// password finds out whose name and password a token request has (RFC 6749
+// §4.3), under the same throttle as the sign-in page.
+func (h *Handler) password(run *running, r *http.Request, asked *engine.TokenResponse) (*engine.TokenResponse, error) {
+	user, err := run.accounts.Authenticate(r.Context(), asked.Username, asked.Password)
+	var throttled *login.ErrThrottled
+	switch {
+	case err == nil:
+		return run.engine.TokenIssue(r.Context(), run.service.ID, engine.TokenIssueRequest{
+			Ticket: asked.Ticket, Subject: user, AuthTime: run.engine.Now().Unix(),
+		})
+	case errors.Is(err, login.ErrCredentials), errors.As(err, &throttled):
+		return run.engine.TokenFail(r.Context(), run.service.ID, engine.TokenFailRequest{
+			Ticket: asked.Ticket, Reason: engine.TokenFailInvalidCredentials,
+		})
+	case errors.Is(err, login.ErrBusy):
+		return nil, store.ErrUnavailable
+	default:
+		return nil, err
+	}
+}
+
 // introspection is RFC 7662 §2.
 func (h *Handler) introspection(run *running, w http.ResponseWriter, r *http.Request) error {
-	parameters, basic, err := clientRequest(w, r)
+	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
@@ -65,7 +94,7 @@ func (h *Handler) introspection(run *running, w http.ResponseWriter, r *http.Req
 
 // revocation is RFC 7009 §2.
 func (h *Handler) revocation(run *running, w http.ResponseWriter, r *http.Request) error {
-	parameters, basic, err := clientRequest(w, r)
+	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
@@ -77,9 +106,13 @@ func (h *Handler) revocation(run *running, w http.ResponseWriter, r *http.Reques
 	return nil
 }
 
-// userInfo is OpenID Connect Core §5.3, with the token in the header.
+// userInfo is OpenID Connect Core §5.3, with the token in the header or, by
+// POST, in the form (RFC 6750 §2.1, §2.2).
 func (h *Handler) userInfo(run *running, w http.ResponseWriter, r *http.Request) error {
-	token, refusal := introspect.BearerToken(r, 0)
+	token, refusal, err := userInfoToken(w, r, run.service.MaxRequestBytes)
+	if err != nil {
+		return err
+	}
 	if refusal == nil && token == "" {
 		refusal = &introspect.Refusal{Status: http.StatusUnauthorized} // RFC 6750 §3.1: no error code
 	}
@@ -103,12 +136,37 @@ func (h *Handler) userInfo(run *running, w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return err
 	}
-	if issued.Action != model.ActionJSON {
+	switch issued.Action {
+	case model.ActionJSON:
+		writeJSON(w, http.StatusOK, issued.ResponseContent)
+	case model.ActionJWT:
+		write(w, http.StatusOK, "application/jwt", issued.ResponseContent)
+	default:
 		challenge(w, issued.Action, issued.ResponseContent)
-		return nil
 	}
-	writeJSON(w, http.StatusOK, issued.ResponseContent)
 	return nil
+}
+
+// userInfoToken reads the access token of a userinfo request. One in two places
+// is refused.
+func userInfoToken(w http.ResponseWriter, r *http.Request, most int64) (string, *introspect.Refusal, error) {
+	token, refusal := introspect.BearerToken(r, 0)
+	if refusal != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") == "" {
+		return token, refusal, nil
+	}
+	parameters, err := form(w, r, most)
+	if err != nil {
+		return "", nil, err
+	}
+	values, err := url.ParseQuery(parameters)
+	inBody := values["access_token"]
+	if err != nil || len(inBody) > 1 || len(inBody) == 1 && token != "" {
+		return "", nil, &httpError{http.StatusBadRequest, "invalid_request", "the access token is there more than once, or the form is malformed"}
+	}
+	if len(inBody) == 1 {
+		token = inBody[0]
+	}
+	return token, nil, nil
 }
 
 // configuration is OpenID Connect Discovery §4 and RFC 8414 §3.
@@ -128,5 +186,11 @@ func (h *Handler) jwks(run *running, w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	writePublic(w, "application/jwk-set+json", document)
+	return nil
+}
+
+// notFound is an endpoint that the service has not turned on.
+func (h *Handler) notFound(_ *running, w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusNotFound, errorJSON("not_found", "this endpoint is not enabled"))
 	return nil
 }

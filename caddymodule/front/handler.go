@@ -39,8 +39,6 @@ type Handler struct {
 	// GrantsPath is where people see and withdraw what they have granted.
 	// Default: /grants below the issuer's path.
 	GrantsPath string `json:"grants_path,omitempty"`
-	// EndSessionPath is where people sign out. Default: /end_session below the issuer's path.
-	EndSessionPath string `json:"end_session_path,omitempty"`
 	// Templates is a folder whose files replace the built-in pages of the same name.
 	Templates string `json:"templates,omitempty"`
 	// SessionDuration is how long a sign-in lasts. Default: 12 hours.
@@ -72,8 +70,10 @@ type endpoint struct {
 	// browser: people see the answer, so that errors are pages.
 	browser bool
 	// cors: scripts from anywhere may call it; it looks at no cookie.
-	cors  bool
-	serve func(*Handler, *running, http.ResponseWriter, *http.Request) error
+	cors bool
+	// openID: it is there only when the service does OpenID Connect.
+	openID bool
+	serve  func(*Handler, *running, http.ResponseWriter, *http.Request) error
 }
 
 // CaddyModule returns the Caddy module information.
@@ -95,7 +95,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.layOut(issuer.Path)
-	return login.CheckTemplates(h.Templates)
+	return login.CheckTemplates(h.Templates, h.service.SupportedUILocales...)
 }
 
 // layOut maps each path to its endpoint. The protocol's paths come from the
@@ -103,34 +103,79 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 func (h *Handler) layOut(base string) {
 	h.paths = login.Paths{
 		Login: cmp.Or(h.LoginPath, base+"/login"), Consent: cmp.Or(h.ConsentPath, base+"/consent"),
-		Grants: cmp.Or(h.GrantsPath, base+"/grants"), EndSession: cmp.Or(h.EndSessionPath, base+"/end_session"),
+		Grants: cmp.Or(h.GrantsPath, base+"/grants"), EndSession: pathOf(h.service.EndSessionEndpoint),
+	}
+	if h.service.OpenID() {
+		h.paths.CheckSession = pathOf(h.service.CheckSessionIframe)
 	}
 	read, post := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
 	both := []string{http.MethodGet, http.MethodHead, http.MethodPost}
 	h.endpoints = map[string]endpoint{}
 	configuration := endpoint{name: "configuration", methods: read, cors: true, serve: (*Handler).configuration}
 	h.endpoints["/.well-known/oauth-authorization-server"+base] = configuration // RFC 8414 §3.1
-	for address, e := range map[string]endpoint{
-		h.service.AuthorizationEndpoint: {name: "authorization", methods: both, browser: true, serve: (*Handler).authorization},
-		h.service.TokenEndpoint:         {name: "token", methods: post, cors: true, serve: (*Handler).token},
-		h.service.RevocationEndpoint:    {name: "revocation", methods: post, cors: true, serve: (*Handler).revocation},
-		h.service.IntrospectionEndpoint: {name: "introspection", methods: post, serve: (*Handler).introspection},
-		h.service.JWKSURI:               {name: "jwks", methods: read, cors: true, serve: (*Handler).jwks},
+	s := h.service
+	for _, e := range []struct {
+		address, direct string // direct: the path before the API key
+		enabled         bool
+		endpoint
+	}{
+		{s.AuthorizationEndpoint, "/api/auth/authorization/direct/", s.DirectAuthorization,
+			endpoint{name: "authorization", methods: both, browser: true, serve: (*Handler).authorization}},
+		{s.TokenEndpoint, "/api/auth/token/direct/", s.DirectToken,
+			endpoint{name: "token", methods: post, cors: true, serve: (*Handler).token}},
+		{s.RevocationEndpoint, "/api/auth/revocation/direct/", s.DirectRevocation,
+			endpoint{name: "revocation", methods: post, cors: true, serve: (*Handler).revocation}},
+		{s.IntrospectionEndpoint, "/api/auth/introspection/direct/", s.DirectIntrospection,
+			endpoint{name: "introspection", methods: post, serve: (*Handler).introspection}},
+		{s.JWKSURI, "/api/service/jwks/get/direct/", s.DirectJWKS,
+			endpoint{name: "jwks", methods: read, cors: true, serve: (*Handler).jwks}},
+		{s.UserInfoEndpoint, "/api/auth/userinfo/direct/", s.DirectUserInfo,
+			endpoint{name: "userinfo", methods: both, cors: true, openID: true, serve: (*Handler).userInfo}},
 	} {
-		h.put(address, e)
+		there := !e.openID || s.OpenID() // without the scope openid the service does no OpenID Connect
+		if there {
+			h.put(e.address, e.endpoint)
+		}
+		if s.APIKey == "" {
+			continue
+		}
+		if !e.enabled || !there {
+			e.endpoint = endpoint{name: e.name, serve: (*Handler).notFound}
+		}
+		h.endpoints[e.direct+s.APIKey] = e.endpoint
 	}
-	// Without the scope openid the service does no OpenID Connect.
-	if _, ok := h.service.Scope("openid"); ok {
+	if s.OpenID() {
 		h.endpoints[base+"/.well-known/openid-configuration"] = configuration
-		h.put(h.service.UserInfoEndpoint, endpoint{name: "userinfo", methods: both, cors: true, serve: (*Handler).userInfo})
+	}
+	if s.DynamicRegistrationSupported {
+		h.put(s.RegistrationEndpoint, endpoint{name: "registration", methods: post, cors: true, serve: (*Handler).register})
 	}
 }
 
-// put lays an endpoint out at the path of its address.
-func (h *Handler) put(address string, e endpoint) {
-	if u, err := url.Parse(address); err == nil {
-		h.endpoints[u.Path] = e
+// endpoint finds the endpoint at a path. Each registered client has one of its
+// own, below the registration endpoint (RFC 7592 §2).
+func (h *Handler) endpoint(path string) (endpoint, bool) {
+	if e, ok := h.endpoints[path]; ok {
+		return e, true
 	}
+	client, below := strings.CutPrefix(path, h.registrationPath()+"/")
+	if !below || client == "" || !h.service.DynamicRegistrationSupported {
+		return endpoint{}, false
+	}
+	methods := []string{http.MethodGet, http.MethodPut, http.MethodDelete}
+	return endpoint{name: "client configuration", methods: methods, cors: true, serve: (*Handler).manage}, true
+}
+
+// put lays an endpoint out at the path of its address.
+func (h *Handler) put(address string, e endpoint) { h.endpoints[pathOf(address)] = e }
+
+// pathOf is the path of an address that the catalogue has accepted.
+func pathOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Path
 }
 
 // Validate checks the paths of the pages.
@@ -138,7 +183,7 @@ func (h *Handler) Validate() error {
 	if err := h.paths.Check(); err != nil {
 		return err
 	}
-	for _, page := range []string{h.paths.Login, h.paths.Consent, h.paths.Grants, h.paths.EndSession} {
+	for _, page := range []string{h.paths.Login, h.paths.Consent, h.paths.Grants, h.paths.EndSession, h.paths.CheckSession} {
 		if e, taken := h.endpoints[page]; taken {
 			return fmt.Errorf("%s cannot be the path of a page: the %s endpoint is there", page, e.name)
 		}
@@ -148,7 +193,7 @@ func (h *Handler) Validate() error {
 
 // ServeHTTP serves the service's paths and leaves all others to next.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	e, known := h.endpoints[r.URL.Path]
+	e, known := h.endpoint(r.URL.Path)
 	if !known && !h.ownsPage(r.URL.Path) {
 		return next.ServeHTTP(w, r)
 	}
@@ -166,7 +211,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if e.cors && allowOrigin(e, w, r) {
 		return nil
 	}
-	if !slices.Contains(e.methods, r.Method) {
+	if e.methods != nil && !slices.Contains(e.methods, r.Method) {
 		allow := strings.Join(e.methods, ", ")
 		w.Header().Set("Allow", allow)
 		return h.refuse(run, e, w, r, http.StatusMethodNotAllowed, "this endpoint accepts "+allow)
@@ -176,8 +221,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // ownsPage reports whether a path is a page's, or of something that a page shows.
 func (h *Handler) ownsPage(path string) bool {
-	return path == h.paths.Login || path == h.paths.Consent || path == h.paths.Grants ||
-		path == h.paths.EndSession || strings.HasPrefix(path, h.paths.Login+"/")
+	return path == h.paths.Login || path == h.paths.Consent || path == h.paths.Grants || path == h.paths.EndSession ||
+		path != "" && path == h.paths.CheckSession || strings.HasPrefix(path, h.paths.Login+"/")
 }
 
 // start waits for the app, and makes the authentication server at the first request.

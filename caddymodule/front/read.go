@@ -14,9 +14,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine"
 )
 
-// maxBody bounds the form of a request, in bytes.
-const maxBody = 32 << 10
-
 // httpError is a request that never reaches the engine.
 type httpError struct {
 	status      int
@@ -28,8 +25,9 @@ func (e *httpError) Error() string { return e.description }
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// form reads an application/x-www-form-urlencoded body as it is.
-func form(w http.ResponseWriter, r *http.Request) (string, error) {
+// form reads an application/x-www-form-urlencoded body as it is, of at most
+// that many bytes.
+func form(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "application/x-www-form-urlencoded" {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/x-www-form-urlencoded" {
 			return "", &httpError{http.StatusBadRequest, "invalid_request", "the Content-Type must be application/x-www-form-urlencoded"}
@@ -38,7 +36,7 @@ func form(w http.ResponseWriter, r *http.Request) (string, error) {
 	buf := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(buf)
 	buf.Reset()
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, most)); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return "", &httpError{http.StatusRequestEntityTooLarge, "invalid_request", "the request body is too large"}
@@ -50,12 +48,12 @@ func form(w http.ResponseWriter, r *http.Request) (string, error) {
 
 // clientRequest reads the form and the Authorization header of a request that
 // a client makes directly.
-func clientRequest(w http.ResponseWriter, r *http.Request) (string, engine.ClientCredentials, error) {
+func clientRequest(w http.ResponseWriter, r *http.Request, most int64) (string, engine.ClientCredentials, error) {
 	basic, err := basicCredentials(r.Header.Values("Authorization"))
 	if err != nil {
 		return "", basic, err
 	}
-	parameters, err := form(w, r)
+	parameters, err := form(w, r, most)
 	return parameters, basic, err
 }
 

@@ -50,6 +50,8 @@ func FuzzBasicHeader(f *testing.F) {
 	})
 }
 
+const maxBody = 64 << 10
+
 func FuzzForm(f *testing.F) {
 	f.Add("application/x-www-form-urlencoded", "a=1")
 	f.Add("application/x-www-form-urlencoded; charset=utf-8", "a=%ff")
@@ -57,7 +59,7 @@ func FuzzForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(body))
 		r.Header["Content-Type"] = []string{contentType}
-		got, err := form(httptest.NewRecorder(), r)
+		got, err := form(httptest.NewRecorder(), r, maxBody)
 		if err == nil && got != body {
 			t.Errorf("got %q, want %q", got, body)
 		}

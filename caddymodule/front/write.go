@@ -48,16 +48,6 @@ func challenge(w http.ResponseWriter, action model.Action, content string) {
 	w.WriteHeader(status)
 }
 
-// redirect sends the browser on. 303 makes it a GET without a body (RFC 9700
-// §4.12), and no address leaks in a Referer.
-func redirect(w http.ResponseWriter, location string) {
-	h := w.Header()
-	h.Set("Location", location)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	w.WriteHeader(http.StatusSeeOther)
-}
-
 // Header values that are set on every answer, shared so that none is allocated.
 var (
 	valueJSON    = []string{"application/json"}
@@ -68,6 +58,15 @@ var (
 func writeJSON(w http.ResponseWriter, status int, content string) {
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = valueJSON, valueNoStore, valueNoSniff
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, content)
+}
+
+// write answers with what is for one client alone.
+func write(w http.ResponseWriter, status int, contentType, content string) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h["Cache-Control"], h["X-Content-Type-Options"] = valueNoStore, valueNoSniff
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, content)
 }
@@ -144,19 +143,4 @@ func (h *Handler) fail(run *running, e endpoint, w http.ResponseWriter, r *http.
 func errorJSON(code, description string) string {
 	body, _ := json.Marshal(map[string]string{"error": code, "error_description": description})
 	return string(body)
-}
-
-// describe takes the description out of an error's JSON and makes it a sentence
-// for a page. A parameter's name stays as it is.
-func describe(content string) string {
-	var e struct {
-		Description string `json:"error_description"`
-	}
-	if json.Unmarshal([]byte(content), &e) != nil || e.Description == "" {
-		return ""
-	}
-	if word, _, _ := strings.Cut(e.Description, " "); strings.Contains(word, "_") {
-		return e.Description + "."
-	}
-	return strings.ToUpper(e.Description[:1]) + e.Description[1:] + "."
 }

@@ -26,14 +26,14 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		client := s.clientView(in.Client)
+		client := s.clientView(r, in.Client)
 		if client == nil {
 			return errRequestGone
 		}
-		return s.render(w, r, http.StatusOK, s.pages.consent, consentView{
-			common: s.common("Allow " + client.Name + "?"), Action: s.address(stepConsent, in.id),
+		return s.render(w, r, http.StatusOK, pageConsent, consentView{
+			common: s.common(r, "consent.title", "client", client.Name), Action: s.address(stepConsent, in.id),
 			CSRF: csrfToken(&in.secret, purposeConsent(now)), Account: account, Client: client,
-			Scopes: s.scopeViews(in.Scopes), Claims: claimNames(in.Claims, in.ClaimsAtUserInfo),
+			Scopes: s.scopeViews(r, in.Scopes), Claims: claimNames(s.look(r).locale, in.Claims, in.ClaimsAtUserInfo),
 		}, true)
 	})
 }
@@ -103,34 +103,36 @@ func union(lists ...[]string) []string {
 	return all
 }
 
-// descriptions are for the scopes of OpenID Connect Core §5.4 and §11, unless
-// the service has its own.
-var descriptions = map[string]string{
-	"openid":         "Sign you in with this account",
-	"profile":        "See your profile, such as your name and picture",
-	"email":          "See your email address",
-	"address":        "See your postal address",
-	"phone":          "See your phone number",
-	"offline_access": "Keep this access while you are away, until you withdraw it",
-}
-
-func (s *Server) scopeViews(names []string) []scopeView {
+// scopeViews describe scopes in the service's words. Those of OpenID Connect
+// Core §5.4 and §11 have a description without.
+func (s *Server) scopeViews(r *http.Request, names []string) []scopeView {
+	l := s.look(r).locale
 	views := make([]scopeView, 0, len(names))
 	for _, name := range names {
-		v := scopeView{Name: name, Description: descriptions[name]}
-		if scope, ok := s.service.Scope(name); ok && scope.Description != "" {
-			v.Description = scope.Description
+		v := scopeView{Name: name}
+		if scope, ok := s.service.Scope(name); ok {
+			v.Description = inLanguage(l, scope.Description, scope.Descriptions)
+		}
+		if v.Description == "" {
+			v.Description = l.optional("scope." + name)
 		}
 		views = append(views, v)
 	}
 	return views
 }
 
-// claimNames are claims as people read them.
-func claimNames(lists ...[]string) []string {
+// claimNames are claims as people read them. A claim may be asked for in a
+// language (OpenID Connect Core §5.2).
+func claimNames(l *locale, lists ...[]string) []string {
 	names := union(lists...)
 	for i, name := range names {
-		names[i] = strings.ReplaceAll(name, "_", " ")
+		claim, tag, tagged := strings.Cut(name, "#")
+		if names[i] = l.optional("claim." + claim); names[i] == "" {
+			names[i] = strings.ReplaceAll(claim, "_", " ")
+		}
+		if tagged {
+			names[i] = l.text("claims.in_language", "claim", names[i], "language", tag)
+		}
 	}
 	return names
 }

@@ -22,6 +22,7 @@ const (
 type cookieNames struct {
 	session     string
 	interaction string // followed by the interaction's id
+	state       string // of the browser, for clients' iframes
 	path        string
 	secure      bool
 }
@@ -37,7 +38,7 @@ func newCookieNames(issuer *url.URL, service *model.Service, paths Paths) cookie
 	}
 	digest := sha256.Sum256([]byte(service.Issuer))
 	prefix += "gatehouse-" + hex.EncodeToString(digest[:5])
-	c.session, c.interaction = prefix+"-session", prefix+"-login-"
+	c.session, c.interaction, c.state = prefix+"-session", prefix+"-login-", prefix+"-state"
 	return c
 }
 
@@ -48,6 +49,9 @@ func cookiePath(issuer *url.URL, service *model.Service, paths Paths) string {
 		return "/"
 	}
 	needed := []string{paths.Login, paths.Consent, paths.Grants, paths.EndSession}
+	if paths.CheckSession != "" {
+		needed = append(needed, paths.CheckSession)
+	}
 	if u, err := url.Parse(service.AuthorizationEndpoint); err == nil {
 		needed = append(needed, u.Path)
 	}
@@ -57,6 +61,35 @@ func cookiePath(issuer *url.URL, service *model.Service, paths Paths) string {
 		}
 	}
 	return issuer.Path
+}
+
+// signedOutState is the state of a browser whose user has signed out.
+const signedOutState = "0"
+
+// setState tells the iframes of clients who is signed in, without saying who
+// (OpenID Connect Session Management §3.3): scripts of ours can read it, in
+// frames of other sites too. Its end is that of the sign-in.
+func (c *cookieNames) setState(w http.ResponseWriter, r *http.Request, now *session) {
+	c.putState(w, r, now.browserState()+"."+strconv.FormatInt(now.ExpiresAt, 10))
+}
+
+// endState tells them that nobody is signed in any more, if they were told of
+// somebody before.
+func (c *cookieNames) endState(w http.ResponseWriter, r *http.Request) {
+	if len(r.CookiesNamed(c.state)) > 0 {
+		c.putState(w, r, signedOutState)
+	}
+}
+
+func (c *cookieNames) putState(w http.ResponseWriter, r *http.Request, value string) {
+	if has, err := r.Cookie(c.state); err == nil && has.Value == value {
+		return
+	}
+	site := http.SameSiteNoneMode
+	if !c.secure { // which browsers require for that
+		site = http.SameSiteLaxMode
+	}
+	http.SetCookie(w, &http.Cookie{Name: c.state, Value: value, Path: c.path, Secure: c.secure, SameSite: site})
 }
 
 func (c *cookieNames) set(w http.ResponseWriter, name, value string, maxAge int) {

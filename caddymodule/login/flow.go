@@ -1,8 +1,8 @@
 package login
 
 import (
-	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 
@@ -20,14 +20,19 @@ const (
 	stepSignIn step = iota + 1
 	stepConsent
 	stepDone
+	stepSignOut
 )
 
 // begin answers an authorization request, or shows its first page.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, a *engine.AuthorizationResponse) error {
 	st := stateOf(a)
+	s.wear(r, st)
 	now, err := s.current(r)
 	if err != nil {
 		return err
+	}
+	if now == nil {
+		s.cookies.endState(w, r)
 	}
 	at, missing, err := s.next(r, st, now)
 	switch {
@@ -53,6 +58,10 @@ func (s *Server) next(r *http.Request, st *state, now *session) (step, engine.Fa
 		return stepSignIn, engine.FailNotLoggedIn, nil
 	case st.MaxAge != nil && (*st.MaxAge == 0 || s.engine.Now().Unix()-now.AuthTime > *st.MaxAge):
 		return stepSignIn, engine.FailExceedsMaxAge, nil
+	default:
+		if other, err := s.differs(r, st, now.Subject); err != nil || other {
+			return stepSignIn, engine.FailDifferentSubject, err
+		}
 	}
 	if st.Ticket == "" {
 		return stepDone, "", nil
@@ -65,6 +74,18 @@ func (s *Server) next(r *http.Request, st *state, now *session) (step, engine.Fa
 		return stepConsent, engine.FailConsentRequired, nil
 	}
 	return stepDone, "", nil
+}
+
+// differs reports whether the request is for another user than this one.
+func (s *Server) differs(r *http.Request, st *state, subject string) (bool, error) {
+	if st.Subject == "" {
+		return false, nil
+	}
+	client, err := s.engine.Client(r.Context(), s.service.ID, st.Client)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, errRequestGone
+	}
+	return err == nil && s.engine.ClientSubject(s.service.ID, client, subject) != st.Subject, err
 }
 
 // consented reports whether a remembered consent covers what is asked for.
@@ -89,6 +110,9 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, page step, render 
 	in, err := s.interaction(r)
 	if err != nil {
 		return err
+	}
+	if in.Logout != "" {
+		return errNoInteraction
 	}
 	now, err := s.current(r)
 	if err != nil {
@@ -137,25 +161,21 @@ func (s *Server) refuseRequest(w http.ResponseWriter, r *http.Request, in *inter
 
 // issue answers the request with what the user granted: all that was asked for.
 func (s *Server) issue(w http.ResponseWriter, r *http.Request, st *state, now *session) error {
+	s.cookies.setState(w, r, now)
 	claims, err := s.accounts.Claims(r.Context(), now.Subject)
 	if err != nil {
 		return err
 	}
-	values := map[string]json.RawMessage{}
-	for _, name := range st.Claims {
-		if value, ok := claims[name]; ok {
-			values[name] = value
-		}
-	}
 	answer, err := s.engine.AuthorizationIssue(r.Context(), s.service.ID, engine.AuthorizationIssueRequest{
-		Ticket: st.Ticket, Subject: now.Subject, AuthTime: now.AuthTime, AMR: now.AMR, Session: now.ID, Claims: values,
+		Ticket: st.Ticket, Subject: now.Subject, AuthTime: now.AuthTime, ACR: s.acr(), AMR: now.AMR,
+		Session: now.ID, BrowserState: now.browserState(), Claims: claims,
 	})
 	if err != nil {
 		return err
 	}
-	s.log.Debug("authorization issued", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(st.Client)),
+	s.log.Debug("authorization issued", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, st.Client)),
 		zap.String("subject", now.Subject), zap.String("action", string(answer.Action)))
-	return s.carryOut(w, answer.Action, answer.ResponseContent)
+	return s.CarryOut(w, answer.Action, answer.ResponseContent)
 }
 
 // fail answers the request with an error.
@@ -164,23 +184,50 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, st *state, reason 
 	if err != nil {
 		return err
 	}
-	s.log.Debug("authorization failed", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(st.Client)),
+	s.log.Debug("authorization failed", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, st.Client)),
 		zap.String("reason", string(reason)), zap.String("action", string(answer.Action)))
-	return s.carryOut(w, answer.Action, answer.ResponseContent)
+	return s.CarryOut(w, answer.Action, answer.ResponseContent)
 }
 
-var errRequestGone = &refusal{status: http.StatusBadRequest, title: "This request cannot be answered any more",
-	detail: "It has been answered already, has expired, or the application has changed meanwhile. Go back to the application and start again."}
+var errRequestGone = &refusal{status: http.StatusBadRequest, key: "error.gone"}
 
-func (s *Server) carryOut(w http.ResponseWriter, action model.Action, content string) error {
-	if action != model.ActionLocation {
+// CarryOut sends the browser on with an answer to an authorization request.
+func (s *Server) CarryOut(w http.ResponseWriter, action model.Action, content string) error {
+	switch action {
+	case model.ActionLocation:
+		return seeOther(w, content)
+	case model.ActionForm:
+		return postForm(w, content)
+	default:
 		return errRequestGone
 	}
-	return seeOther(w, content)
 }
 
-func (s *Server) clientAlias(id model.ID) string {
-	if c, ok := s.engine.Client(s.service.ID, id); ok {
+// postForm shows a page that posts itself to the client. Where it goes cannot
+// be said in form-action, which Chromium holds against redirects too.
+func postForm(w http.ResponseWriter, content string) error {
+	h := w.Header()
+	secureHeaders(h)
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; script-src "+engine.FormScriptHash)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, content)
+	return nil
+}
+
+// acr is the level of sign-in that a password reaches: the lowest that the
+// service has.
+func (s *Server) acr() string {
+	if len(s.service.SupportedACRs) == 0 {
+		return ""
+	}
+	return s.service.SupportedACRs[0]
+}
+
+func (s *Server) clientAlias(r *http.Request, id model.ID) string {
+	if id == 0 {
+		return ""
+	}
+	if c, err := s.engine.Client(r.Context(), s.service.ID, id); err == nil {
 		return c.Alias
 	}
 	return ""

@@ -22,7 +22,7 @@ func TestSignInConsentCode(t *testing.T) {
 	page.want(t, 200, "/login", "<h1>Sign in</h1>")
 	page = b.signIn(page).want(t, 200, "/consent", b.user)
 	for _, text := range []string{"The &lt;b&gt;Shop&lt;/b&gt;", "Read your orders", "orders:write", "See your profile",
-		"<li>email</li>", `href="https://client.example/about"`} {
+		"<li>email address</li>", `href="https://client.example/about"`} {
 		if !strings.Contains(page.body, text) {
 			t.Errorf("the consent page does not show %s", text)
 		}
@@ -56,7 +56,7 @@ func TestPrivateUseRedirect(t *testing.T) {
 func TestAskingForTooMuch(t *testing.T) {
 	e := newEnv(t)
 	w := httptest.NewRecorder()
-	c, _ := e.engine.ClientByAlias(e.service.ID, "shop")
+	c, _ := e.engine.ClientByAlias(t.Context(), e.service.ID, "shop")
 	a := &engine.AuthorizationResponse{Action: model.ActionInteraction, Client: c, Claims: []string{strings.Repeat("c", model.MaxHandlePayload)}}
 	if err := e.server.Begin(w, httptest.NewRequest(http.MethodGet, "/authorize", nil), a); err != nil || w.Code != 400 {
 		t.Errorf("%d, %v", w.Code, err)

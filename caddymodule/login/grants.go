@@ -2,10 +2,12 @@ package login
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
@@ -36,17 +38,36 @@ func (s *Server) showGrants(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := grantsView{
-		common: s.common("Applications with access"), Action: s.paths.Grants, SignOut: s.paths.EndSession,
+		common: s.common(r, "grants.title"), Action: s.paths.Grants, SignOut: s.paths.EndSession,
 		CSRF: csrfToken(&now.secret, purposeGrants), Account: account, Withdrawn: parameters.Get("notice") == "withdrawn",
 	}
 	for _, c := range consents {
 		since := time.Unix(c.GrantedAt, 0).UTC()
 		v.Grants = append(v.Grants, grantView{
-			ID: idText(c.Client), Client: s.clientView(c.Client), Scopes: s.scopeViews(c.Scopes),
-			Since: since.Format("2 January 2006"), SinceISO: since.Format(time.RFC3339),
+			ID: idText(c.Client), Client: s.clientView(r, c.Client), Open: s.openAddress(r, c.Client), Scopes: s.scopeViews(r, c.Scopes),
+			Since: s.look(r).locale.date(since), SinceISO: since.Format(time.RFC3339),
 		})
 	}
-	return s.render(w, r, http.StatusOK, s.pages.grants, v, false)
+	return s.render(w, r, http.StatusOK, pageGrants, v, false)
+}
+
+// openAddress is where an application lets others begin a sign-in (OpenID
+// Connect Core §4). It is told who asks, and nothing about the user.
+func (s *Server) openAddress(r *http.Request, id model.ID) string {
+	c, err := s.engine.Client(r.Context(), s.service.ID, id)
+	if err != nil {
+		return ""
+	}
+	address, err := url.Parse(webAddress(c.LoginURI))
+	if err != nil || address.Host == "" || !s.service.OpenID() {
+		return ""
+	}
+	query := "iss=" + url.QueryEscape(s.service.Issuer)
+	if address.RawQuery != "" {
+		query = address.RawQuery + "&" + query
+	}
+	address.RawQuery = query
+	return address.String()
 }
 
 // withdraw forgets what the user allowed a client, and ends its tokens.
@@ -74,6 +95,6 @@ func (s *Server) withdraw(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.log.Info("access withdrawn", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(client)), zap.String("subject", now.Subject))
+	s.log.Info("access withdrawn", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, client)), zap.String("subject", now.Subject))
 	return seeOther(w, s.paths.Grants+"?notice=withdrawn")
 }

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
@@ -32,11 +33,13 @@ import (
 const (
 	issuer   = "http://localhost:8080"
 	callback = "https://client.example/cb"
-	password = "correct horse battery staple"
-	verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	// loggedOut is where people go from signing out.
+	loggedOut = "https://client.example/out"
+	password  = "correct horse battery staple"
+	verifier  = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 )
 
-var testPaths = Paths{Login: "/login", Consent: "/consent", Grants: "/grants", EndSession: "/end_session"}
+var testPaths = Paths{Login: "/login", Consent: "/consent", Grants: "/grants", EndSession: "/end_session", CheckSession: "/check_session"}
 
 // shared is what all tests use, since keys take half a second to make: an
 // engine on a store of its own, with a clock that tests move.
@@ -46,6 +49,18 @@ type shared struct {
 	service  *model.Service
 	accounts atomic.Pointer[Accounts] // of the test that runs
 	ahead    atomic.Int64             // of the clock, nanoseconds
+	told     chan fetch.Request       // what clients were sent
+}
+
+// Get is part of engine.Fetcher.
+func (*shared) Get(context.Context, string, ...string) (fetch.Document, error) {
+	return fetch.Document{}, fetch.ErrForbidden
+}
+
+// Do is part of engine.Fetcher.
+func (s *shared) Do(_ context.Context, r fetch.Request) (fetch.Response, error) {
+	s.told <- r
+	return fetch.Response{Status: http.StatusOK}, nil
 }
 
 func (s *shared) Active(ctx context.Context, _ model.ID, subject string) (bool, error) {
@@ -60,7 +75,7 @@ var (
 )
 
 var house = sync.OnceValues(func() (*shared, error) {
-	h := new(shared)
+	h := &shared{told: make(chan fetch.Request, 1000)}
 	var err error
 	h.store, err = sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(folder, "store.db"), SweepInterval: -1})
 	if err != nil {
@@ -75,9 +90,17 @@ var house = sync.OnceValues(func() (*shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients := make([]model.Client, 0, 2)
+	var clients []model.Client
 	for alias, settings := range map[string]model.Settings{
-		"shop": {"clientName": raw("The <b>Shop</b>"), "clientUri": raw("https://client.example/about"), "redirectUris": raw([]string{callback})},
+		"shop": {"clientName": raw("The <b>Shop</b>"), "clientUri": raw("https://client.example/about"), "redirectUris": raw([]string{callback}),
+			"postLogoutRedirectUris": raw([]string{loggedOut, loggedOut + "?a=b", "com.example.shop:/out"}), "loginUri": raw("https://client.example/in?from=as")},
+		"framed": {"clientName": raw("Framed"), "redirectUris": raw([]string{callback}), "postLogoutRedirectUris": raw([]string{loggedOut, "com.example.framed:/out"}),
+			"frontchannelLogoutUri": raw("https://framed.example/out?a=b"), "frontchannelLogoutSessionRequired": raw(true)},
+		"framed2": {"redirectUris": raw([]string{callback}), "frontchannelLogoutUri": raw("https://Framed2.example:8443/out")},
+		// Addresses that the catalogue accepts, and that mean something in a policy.
+		"odd":  {"redirectUris": raw([]string{callback}), "frontchannelLogoutUri": raw("https://*/out")},
+		"odd2": {"redirectUris": raw([]string{callback}), "frontchannelLogoutUri": raw("https://a;script-src'unsafe-inline'/out")},
+		"told": {"redirectUris": raw([]string{callback}), "backchannelLogoutUri": raw("https://told.example/out")},
 		"mail": {"redirectUris": raw([]string{callback, "com.example.mail:/cb"})},
 	} {
 		c, err := model.NewClient(alias, settings)
@@ -87,7 +110,7 @@ var house = sync.OnceValues(func() (*shared, error) {
 		clients = append(clients, c)
 	}
 	h.engine, err = engine.New(context.Background(), engine.Options{
-		Store: h.store, MasterKey: engine.MasterKey{1}, Subjects: h, Now: h.now,
+		Store: h.store, MasterKey: engine.MasterKey{1}, Subjects: h, Now: h.now, Fetch: h,
 		Services: []engine.Declaration{{Service: service, Clients: clients}},
 	})
 	if err != nil {

@@ -26,6 +26,11 @@ type state struct {
 	ClaimsAtUserInfo []string `json:"cu,omitempty"`
 	MaxAge           *int64   `json:"ma,omitempty"` // seconds
 	LoginHint        string   `json:"lh,omitempty"`
+	// Subject is who must sign in, as the client knows the user; empty: anybody.
+	Subject string `json:"su,omitempty"`
+	// UILocales and Display are the look that the client asked for.
+	UILocales []string `json:"ul,omitempty"`
+	Display   string   `json:"d,omitempty"`
 	// SignIn: whoever is signed in must do so again (prompt=login and
 	// select_account, or the user wants another account).
 	SignIn bool `json:"si,omitempty"`
@@ -35,6 +40,9 @@ type state struct {
 	Session model.ID `json:"s,omitempty"`
 	// Return is where to go without a ticket.
 	Return destination `json:"r,omitempty"`
+	// Logout is a client's request to sign out, as it came in. Such an
+	// interaction is for the page on which people sign out alone.
+	Logout string `json:"lo,omitempty"`
 }
 
 // destination is one of our own pages. It is a keyword, never an address.
@@ -56,9 +64,10 @@ func (s *Server) destination(d destination) string {
 func stateOf(a *engine.AuthorizationResponse) *state {
 	st := &state{
 		Ticket: a.Ticket, Client: a.Client.ID, Claims: a.Claims, ClaimsAtUserInfo: a.ClaimsAtUserInfo,
-		MaxAge: a.MaxAge, LoginHint: a.LoginHint,
+		MaxAge: a.MaxAge, LoginHint: a.LoginHint, Subject: a.Subject,
 		SignIn:     slices.Contains(a.Prompts, "login") || slices.Contains(a.Prompts, "select_account"),
 		AskConsent: slices.Contains(a.Prompts, "consent"),
+		UILocales:  boundedTags(a.UILocales), Display: string(a.Display),
 	}
 	for _, scope := range a.Scopes {
 		st.Scopes = append(st.Scopes, scope.Name)
@@ -73,12 +82,10 @@ type interaction struct {
 	secret handle.Secret
 }
 
-var errNoInteraction = &refusal{status: http.StatusBadRequest, title: "This page is no longer valid",
-	detail: "It has been answered already, has expired, or was opened in another browser. " +
-		"Go back to the application that you came from and start again. " +
-		"If this happens every time, allow cookies for this site."}
+var errNoInteraction = &refusal{status: http.StatusBadRequest, key: "error.interaction"}
 
 // interaction finds what a page's address names, and its cookie vouches for.
+// From then on the request has the interaction's look.
 func (s *Server) interaction(r *http.Request) (*interaction, error) {
 	parameters, err := query(r)
 	if err != nil {
@@ -104,13 +111,16 @@ func (s *Server) interaction(r *http.Request) (*interaction, error) {
 			continue
 		}
 		in := &interaction{id: id, secret: secret}
-		return in, json.Unmarshal(row.Payload, &in.state)
+		if err := json.Unmarshal(row.Payload, &in.state); err != nil {
+			return nil, err
+		}
+		s.wear(r, &in.state)
+		return in, nil
 	}
 	return nil, errNoInteraction
 }
 
-var errTooMuch = &refusal{status: http.StatusBadRequest, title: "This request asks for too much",
-	detail: "The application has asked for more scopes and claims at once than this service can keep."}
+var errTooMuch = &refusal{status: http.StatusBadRequest, key: "error.too_much"}
 
 // redeem is the step that uses an interaction up.
 func (s *Server) redeem(in *interaction) store.Step {
@@ -161,8 +171,11 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, st *state, before 
 // address is where an interaction goes on.
 func (s *Server) address(at step, id model.ID) string {
 	path := s.paths.Login
-	if at == stepConsent {
+	switch at {
+	case stepConsent:
 		path = s.paths.Consent
+	case stepSignOut:
+		path = s.paths.EndSession
 	}
 	return path + "?interaction=" + idText(id)
 }
@@ -171,7 +184,8 @@ func (s *Server) address(at step, id model.ID) string {
 const maxDraws = 4
 
 // write applies steps whose ids were drawn by build. An interaction that was
-// used up meanwhile, by another tab or a second click, is a refusal.
+// used up meanwhile, by another tab or a second click, or a session that has
+// ended, is a refusal.
 func (s *Server) write(r *http.Request, build func() ([]store.Step, error)) error {
 	for draw := 1; ; draw++ {
 		steps, err := build()
@@ -179,12 +193,17 @@ func (s *Server) write(r *http.Request, build func() ([]store.Step, error)) erro
 			return err
 		}
 		err = s.store.Write(r.Context(), steps...)
-		switch {
-		case errors.Is(err, store.ErrSpent):
-			return errNoInteraction
-		case errors.Is(err, store.ErrConflict) && draw < maxDraws:
+		if errors.Is(err, store.ErrConflict) && draw < maxDraws {
 			continue
 		}
-		return err
+		return outcome(err)
 	}
+}
+
+// outcome turns what a write says of an interaction into a refusal.
+func outcome(err error) error {
+	if errors.Is(err, store.ErrSpent) || errors.Is(err, store.ErrNotFound) {
+		return errNoInteraction
+	}
+	return err
 }

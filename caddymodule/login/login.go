@@ -5,10 +5,12 @@
 package login
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +24,8 @@ import (
 // Paths are where the pages are: absolute URL paths, the issuer's included.
 type Paths struct {
 	Login, Consent, Grants, EndSession string
+	// CheckSession is for clients' iframes; empty: there is none.
+	CheckSession string
 }
 
 // Options are what an authentication server is made of.
@@ -32,7 +36,8 @@ type Options struct {
 	Accounts *Accounts
 	Paths    Paths
 	// Templates is a folder whose files replace the embedded ones of the same
-	// name; empty for none.
+	// name, and whose locales/xx.json are texts in more languages, or others
+	// in the same ones; empty for none.
 	Templates string
 	// SessionDuration is how long a sign-in lasts; default 12 h.
 	SessionDuration time.Duration
@@ -53,6 +58,8 @@ type Server struct {
 	cookies  cookieNames
 	lasts    time.Duration
 	pages    *pages
+	locales  *locales // of the pages, those that the service supports
+	watcher  sessionPage
 	log      *zap.Logger
 }
 
@@ -81,19 +88,29 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
+	s := &Server{
 		engine: o.Engine, store: o.Store, service: o.Service, accounts: o.Accounts, paths: o.Paths,
 		origin: issuer.Scheme + "://" + issuer.Host, cookies: newCookieNames(issuer, o.Service, o.Paths),
-		lasts: o.SessionDuration, pages: pages, log: o.Logger,
-	}, nil
+		lasts: o.SessionDuration, pages: pages, locales: pages.locales.only(o.Service.SupportedUILocales), log: o.Logger,
+	}
+	s.watcher = newSessionPage(s.cookies.state)
+	for _, l := range s.locales.all {
+		if len(l.missing) > 0 {
+			s.log.Warn("some texts are in English since the language has none", zap.Stringer("language", l.tag), zap.Strings("keys", l.missing))
+		}
+	}
+	return s, nil
 }
 
 // Check reports a path that no page can have, or that two have.
 func (p Paths) Check() error {
 	seen := map[string]string{}
 	for _, page := range []struct{ name, path string }{
-		{"login", p.Login}, {"consent", p.Consent}, {"grants", p.Grants}, {"end session", p.EndSession},
+		{"login", p.Login}, {"consent", p.Consent}, {"grants", p.Grants}, {"end session", p.EndSession}, {"check session", p.CheckSession},
 	} {
+		if page.path == "" && page.name == "check session" {
+			continue
+		}
 		if u, err := url.Parse(page.path); err != nil || len(page.path) < 2 || page.path[0] != '/' ||
 			strings.HasPrefix(page.path, "//") || u.Path != page.path || strings.HasSuffix(page.path, "/") {
 			return fmt.Errorf("the path of the %s page, %q, is not one such as /login", page.name, page.path)
@@ -115,7 +132,7 @@ func (s *Server) Begin(w http.ResponseWriter, r *http.Request, a *engine.Authori
 	if a.Action != model.ActionInteraction && a.Action != model.ActionNoInteraction {
 		return fmt.Errorf("login: an authorization request with the action %s is not for the authentication server", a.Action)
 	}
-	return s.page(w, r, func() error { return s.begin(w, r, a) })
+	return s.page(w, r, func(r *http.Request) error { return s.begin(w, r, a) })
 }
 
 // ServePage answers requests for the pages, and reports false for every other path.
@@ -132,10 +149,12 @@ func (s *Server) ServePage(w http.ResponseWriter, r *http.Request) (handled bool
 		get, post = s.showSignOut, s.signOut
 	case s.paths.stylesheet():
 		get = s.showStyle
+	case s.paths.CheckSession:
+		get = s.showCheckSession
 	default:
 		return false, nil
 	}
-	return true, s.page(w, r, func() error {
+	return true, s.page(w, r, func(r *http.Request) error {
 		switch {
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
 			return get(w, r)
@@ -147,8 +166,9 @@ func (s *Server) ServePage(w http.ResponseWriter, r *http.Request) (handled bool
 }
 
 // page runs a handler and shows its refusal, if that is what it returns.
-func (s *Server) page(w http.ResponseWriter, r *http.Request, handler func() error) error {
-	err := handler()
+func (s *Server) page(w http.ResponseWriter, r *http.Request, handler func(*http.Request) error) error {
+	r = s.withLook(r)
+	err := handler(r)
 	var refused *refusal
 	if errors.As(err, &refused) {
 		s.refuse(w, r, refused)
@@ -157,7 +177,33 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, handler func() err
 	return err
 }
 
-// ErrorPage shows an error. The texts are escaped.
+// ErrorPage shows an error that happened elsewhere. What it says to people is
+// in their language and follows from the status; title and detail are English,
+// for those who look into the error, and shown as such. Both are escaped. What
+// failed inside (5xx) is nobody's business but the log's.
 func (s *Server) ErrorPage(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
-	s.refuse(w, r, &refusal{status: status, title: title, detail: detail})
+	e := &refusal{status: status, key: "status." + strconv.Itoa(status), technical: detail}
+	if s.look(r).locale.optional(e.key+".title") == "" {
+		e.key = "status.other"
+		e.technical = strings.Trim(title+": "+detail, ": ")
+	}
+	if status >= http.StatusInternalServerError {
+		e.technical = ""
+	}
+	s.refuse(w, r, e)
+}
+
+// Describe takes the description out of an engine's refusal and makes it a
+// sentence for a page. A parameter's name stays as it is.
+func Describe(content string) string {
+	var e struct {
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal([]byte(content), &e) != nil || e.Description == "" {
+		return ""
+	}
+	if word, _, _ := strings.Cut(e.Description, " "); strings.Contains(word, "_") {
+		return e.Description + "."
+	}
+	return strings.ToUpper(e.Description[:1]) + e.Description[1:] + "."
 }

@@ -33,13 +33,14 @@ func TestHeadersOfEveryPage(t *testing.T) {
 			t.Errorf("%s: policy %s", name, csp)
 		}
 		for header, want := range map[string]string{"Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
-			"X-Content-Type-Options": "nosniff", "Content-Type": "text/html; charset=utf-8"} {
+			"X-Content-Type-Options": "nosniff", "Content-Type": "text/html; charset=utf-8",
+			"Content-Language": "en", "Vary": "Accept-Language"} {
 			if got := p.header.Get(header); got != want {
 				t.Errorf("%s: %s: %s, want %s", name, header, got, want)
 			}
 		}
 		for what, pattern := range map[string]string{
-			"one h1": `^[^\x00]*<h1>[^\x00]*</h1>[^\x00]*$`, "a language": `<html lang="en">`, "a title": `<title>[^<]+ · Example &lt;ID&gt;</title>`,
+			"one h1": `^[^\x00]*<h1>[^\x00]*</h1>[^\x00]*$`, "a language": `<html lang="en" dir="ltr">`, "a title": `<title>[^<]+ · Example &lt;ID&gt;</title>`,
 			"a viewport": `name="viewport"`,
 		} {
 			if !regexp.MustCompile(pattern).MatchString(p.body) || strings.Count(p.body, "<h1") != 1 {
@@ -100,7 +101,7 @@ func TestTemplateFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := p.message.Execute(&b, messageView{common: common{Title: "no"}}); err != nil || !strings.Contains(b.String(), "<h1>Oh: no</h1>") || string(p.style) != "body{}" {
+	if err := p.template(pageMessage, &look{locale: p.locales.all[0]}).Execute(&b, messageView{common: common{Title: "no"}}); err != nil || !strings.Contains(b.String(), "<h1>Oh: no</h1>") || string(p.style) != "body{}" {
 		t.Errorf("%v %s", err, b.String())
 	}
 }
@@ -138,7 +139,7 @@ func TestCookieNames(t *testing.T) {
 	} {
 		u, _ := url.Parse(issuer)
 		p := testPaths
-		for _, path := range []*string{&p.Login, &p.Consent, &p.Grants, &p.EndSession} {
+		for _, path := range []*string{&p.Login, &p.Consent, &p.Grants, &p.EndSession, &p.CheckSession} {
 			*path = u.Path + *path
 		}
 		c := newCookieNames(u, &model.Service{Issuer: issuer, AuthorizationEndpoint: u.Scheme + "://" + u.Host + want.authorize}, p)

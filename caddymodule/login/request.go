@@ -14,13 +14,18 @@ const maxForm = 16 << 10 // bytes
 
 // refusal is a request that is answered with an error page.
 type refusal struct {
-	status        int
-	title, detail string
-	// back is an address of ours to go on from, with its text; may be empty.
-	back, backText string
+	status int
+	// key begins the keys of the page's texts, key.title and key.detail, of
+	// which the latter has the arguments.
+	key       string
+	arguments []any
+	// technical is in English, for those who look into the error; may be empty.
+	technical string
+	// back is an address of ours to go on from, with the key of its text; may be empty.
+	back, backKey string
 }
 
-func (e *refusal) Error() string { return e.title }
+func (e *refusal) Error() string { return e.key }
 
 func methodNotAllowed(w http.ResponseWriter, post bool) error {
 	allow := "GET, HEAD"
@@ -28,34 +33,39 @@ func methodNotAllowed(w http.ResponseWriter, post bool) error {
 		allow += ", POST"
 	}
 	w.Header().Set("Allow", allow)
-	return &refusal{status: http.StatusMethodNotAllowed, title: "This page cannot do that",
-		detail: "The request used a method that this page does not have."}
+	return &refusal{status: http.StatusMethodNotAllowed, key: "error.method"}
 }
 
-var errMalformed = &refusal{status: http.StatusBadRequest, title: "Something is wrong with this request",
-	detail: "The form did not arrive as this page sent it. Go back and try again."}
+var errMalformed = &refusal{status: http.StatusBadRequest, key: "error.malformed"}
 
 // form reads a form that was sent from a page of ours.
 func (s *Server) form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if err := s.checkSource(r); err != nil {
 		return nil, err
 	}
+	text, err := body(w, r, maxForm)
+	if err != nil {
+		return nil, err
+	}
+	return single(text)
+}
+
+// body reads a form as it is, of at most that many bytes.
+func body(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
 	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := parameters["charset"]
 	if err != nil || kind != "application/x-www-form-urlencoded" || given && !strings.EqualFold(charset, "utf-8") {
-		return nil, &refusal{status: http.StatusUnsupportedMediaType, title: "This page takes forms alone",
-			detail: "The request was not an application/x-www-form-urlencoded form in UTF-8."}
+		return "", &refusal{status: http.StatusUnsupportedMediaType, key: "error.form_type"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &refusal{status: http.StatusRequestEntityTooLarge, title: "That is too much",
-			detail: "The form is larger than this page accepts."}
+		return "", &refusal{status: http.StatusRequestEntityTooLarge, key: "error.form_size"}
 	case err != nil:
-		return nil, errMalformed
+		return "", errMalformed
 	}
-	return single(string(body))
+	return string(text), nil
 }
 
 // checkSource refuses what a browser says comes from another site. Pages
@@ -69,8 +79,7 @@ func (s *Server) checkSource(r *http.Request) error {
 	if !foreign {
 		return nil
 	}
-	return &refusal{status: http.StatusForbidden, title: "This form came from another site",
-		detail: "Nothing was done. This service is at " + s.origin + "; go there and try again."}
+	return &refusal{status: http.StatusForbidden, key: "error.foreign", arguments: []any{"origin", s.origin}}
 }
 
 // query reads the parameters of a page's address.

@@ -54,14 +54,31 @@ func (s *Server) accountName(r *http.Request, now *session) (string, error) {
 }
 
 // newSession draws a session for a subject who has just signed in, and the
-// value of its cookie.
-func (s *Server) newSession(subject string) (model.Session, string, error) {
-	text, id, hash, err := s.engine.NewHandle(handle.Session)
+// value of its cookie. When the same user was signed in before, the session
+// goes on, since clients know it by its id, under a new secret: a cookie from
+// before the sign-in is worth nothing after it (CVE-2024-28197).
+func (s *Server) newSession(subject string, before *session) (row model.Session, cookie string, err error) {
+	secret, err := s.engine.NewSecret()
+	if err != nil {
+		return row, "", err
+	}
 	now := s.engine.Now()
-	return model.Session{
-		Service: s.service.ID, ID: id, Hash: hash, Subject: subject,
+	row = model.Session{
+		Service: s.service.ID, ID: s.engine.NewID(), Hash: secret.Hash(), Subject: subject,
 		AuthTime: now.Unix(), AMR: []string{"pwd"}, ExpiresAt: now.Add(s.lasts).Unix(),
-	}, text, err
+	}
+	if before != nil && before.Subject == subject {
+		row.ID = before.ID
+	}
+	return row, handle.Format(handle.Session, row.ID, &secret), nil
+}
+
+// browserState is what a session has that a client's iframe may compare, and
+// nobody can do anything with (OpenID Connect Session Management §3.2).
+func (now *session) browserState() string {
+	mac := hmac.New(sha256.New, now.Hash[:])
+	mac.Write([]byte("gatehouse browser state"))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
 // csrfToken proves that a form came from a page of ours: it follows from a

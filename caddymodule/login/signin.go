@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -59,11 +60,11 @@ func (s *Server) signInFirst(w http.ResponseWriter, r *http.Request, then destin
 }
 
 func (s *Server) renderSignIn(w http.ResponseWriter, r *http.Request, status int, in *interaction, v signInView) error {
-	v.common = s.common("Sign in")
+	v.common = s.common(r, "signin.title")
 	v.Action = s.address(stepSignIn, in.id)
 	v.CSRF = csrfToken(&in.secret, purposeSignIn)
-	v.Client = s.clientView(in.Client)
-	return s.render(w, r, status, s.pages.signIn, v, in.Ticket != "")
+	v.Client = s.clientView(r, in.Client)
+	return s.render(w, r, status, pageSignIn, v, in.Ticket != "")
 }
 
 // signIn takes a name and a password.
@@ -92,23 +93,24 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 // signInFailed shows the page again. It says the same whether the name is
 // unknown, the account disabled, or the password wrong.
 func (s *Server) signInFailed(w http.ResponseWriter, r *http.Request, in *interaction, name string, err error) error {
-	status, alert := http.StatusUnprocessableEntity, "The name or the password is wrong."
+	l := s.look(r).locale
+	status, alert := http.StatusUnprocessableEntity, l.text("signin.wrong")
 	var throttled *ErrThrottled
 	switch {
 	case errors.As(err, &throttled):
 		status = http.StatusTooManyRequests
-		alert = "There were too many wrong passwords for this account. Try again in " + seconds(throttled.Seconds()) + "."
+		alert = l.text("signin.throttled", "count", throttled.Seconds())
 		w.Header().Set("Retry-After", strconv.Itoa(throttled.Seconds()))
 	case errors.Is(err, ErrBusy):
 		status = http.StatusServiceUnavailable
-		alert = "Too many people are signing in at this moment. Try again in a few seconds."
+		alert = l.text("signin.busy")
 		w.Header().Set("Retry-After", "2")
 	case !errors.Is(err, ErrCredentials):
 		return err
 	}
 	// Not the name: people type passwords into the wrong field.
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	s.log.Info("sign-in failed", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(in.Client)),
+	s.log.Info("sign-in failed", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, in.Client)),
 		zap.String("remote", host), zap.Error(err))
 	if len(name) > maxName {
 		name = ""
@@ -116,16 +118,9 @@ func (s *Server) signInFailed(w http.ResponseWriter, r *http.Request, in *intera
 	return s.renderSignIn(w, r, status, in, signInView{Name: name, Alert: alert})
 }
 
-func seconds(n int) string {
-	if n == 1 {
-		return "1 second"
-	}
-	return strconv.Itoa(n) + " seconds"
-}
-
-// signedIn begins a session under a new id, ends the one before it, and uses
-// the interaction up, all in one write. If there is more to ask, the write
-// holds the interaction that goes on.
+// signedIn begins a session, or gives the one of the same user a new secret,
+// ends the one of another user, and uses the interaction up, all in one write.
+// If there is more to ask, the write holds the interaction that goes on.
 func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, in *interaction, subject string) error {
 	before, err := s.current(r)
 	if err != nil {
@@ -140,13 +135,13 @@ func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, in *interactio
 	var row model.Session
 	var cookie, nextCookie string
 	var next store.InsertHandle
-	err = s.write(r, func() ([]store.Step, error) {
-		if row, cookie, err = s.newSession(subject); err != nil {
+	err = s.change(r, subject, before, func() ([]store.Step, error) {
+		if row, cookie, err = s.newSession(subject, before); err != nil {
 			return nil, err
 		}
 		steps := []store.Step{s.redeem(in), store.InsertSession{Session: row}}
-		if before != nil {
-			steps = append(steps, store.DeleteSession{Service: s.service.ID, ID: before.ID})
+		if before != nil && before.ID == row.ID {
+			steps[1] = store.RenewSession{Session: row}
 		}
 		if !consented {
 			goesOn := in.state
@@ -161,15 +156,34 @@ func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, in *interactio
 	if err != nil {
 		return err
 	}
-	s.log.Info("signed in", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(in.Client)), zap.String("subject", subject))
+	s.log.Info("signed in", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, in.Client)), zap.String("subject", subject))
 	s.cookies.clearInteraction(w, in.id)
 	s.cookies.setSession(w, cookie)
+	now := &session{Session: row}
 	switch {
 	case !consented:
+		s.cookies.setState(w, r, now)
 		s.cookies.setInteraction(w, r, next.Handle.ID, nextCookie)
 		return seeOther(w, s.address(stepConsent, next.Handle.ID))
 	case in.Ticket == "":
+		s.cookies.setState(w, r, now)
 		return seeOther(w, s.destination(in.Return))
 	}
-	return s.issue(w, r, &in.state, &session{Session: row})
+	return s.issue(w, r, &in.state, now)
+}
+
+// change writes a sign-in. The session of another user ends in the same write,
+// and its clients are told over the back channel: the browser, which could tell
+// them too, is on its way to somewhere else.
+func (s *Server) change(r *http.Request, subject string, before *session, build func() ([]store.Step, error)) error {
+	if before == nil || before.Subject == subject {
+		return s.write(r, build)
+	}
+	ended, err := s.engine.EndSession(r.Context(), s.service.ID, engine.EndSessionRequest{Session: before.ID, Also: build})
+	if err != nil {
+		return outcome(err)
+	}
+	s.log.Info("signed out by another sign-in", zap.String("issuer", s.service.Issuer), zap.String("subject", before.Subject),
+		zap.Int("clients_not_told", len(ended.Frames)))
+	return nil
 }

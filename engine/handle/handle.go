@@ -28,6 +28,7 @@ const (
 	Ticket       Prefix = "gt_"
 	Session      Prefix = "gs_"
 	Login        Prefix = "gl_"
+	Registration Prefix = "gm_" // manages a registered client (RFC 7592 §3)
 )
 
 const (

@@ -40,14 +40,14 @@ type Consent struct {
 	GrantedAt int64 // Unix seconds
 }
 
-// Key is a signing key of a service. It is announced in the JWK Set from its
+// Key is a key of a service, for signing or for being written to. It is announced in the JWK Set from its
 // creation, signs from NotBefore, and is withdrawn at ExpiresAt, so rotation
 // overlaps without any state but these times (Unix seconds).
 type Key struct {
 	Service ID
 	// KID is the key id in JWS headers and the JWK Set.
 	KID       string
-	Alg       SignAlg
+	Alg       string // a SignAlg, or an EncAlg for a key that is written to
 	Sealed    []byte // the private JWK, encrypted with the master key
 	NotBefore int64
 	ExpiresAt int64 // 0: not retired

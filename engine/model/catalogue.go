@@ -23,10 +23,11 @@ type Setting[T any] struct {
 	Required bool
 	Secret   bool // never shown again
 
-	parse func(args []string) (any, error)     // the Caddyfile's form
-	apply func(*T, json.RawMessage) error      // validates, then sets
-	value func(*T) any                         // for discovery and the reference
-	block func(name string, args []string) any // an entry of a block, if it has one
+	parse func(args []string) (any, error)              // the Caddyfile's form
+	apply func(*T, json.RawMessage) error               // validates, then sets
+	value func(*T) any                                  // for discovery and the reference
+	wire  func(json.RawMessage) (any, error)            // metadata of the specifications to a property's value; nil: they are the same
+	block func(name string, args []string) (any, error) // an entry of a block, if it has one
 }
 
 // Name is the name in a Caddyfile: the snake_case of the property.
@@ -46,7 +47,24 @@ func (s *Setting[T]) Parse(args []string) (json.RawMessage, error) {
 
 // ParseEntry turns one line of a block into an element of the JSON value.
 func (s *Setting[T]) ParseEntry(name string, args []string) (json.RawMessage, error) {
-	return json.Marshal(s.block(name, args))
+	v, err := s.block(name, args)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name(), err)
+	}
+	return json.Marshal(v)
+}
+
+// FromMetadata turns a member of a client's metadata (RFC 7591 §2), in the
+// names of the specifications, into the property's JSON value.
+func (s *Setting[T]) FromMetadata(value json.RawMessage) (json.RawMessage, error) {
+	if s.wire == nil {
+		return value, nil
+	}
+	v, err := s.wire(value)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
 }
 
 // Apply sets the property from its JSON value, after checking its limits.

@@ -2,7 +2,9 @@ package model
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,160 +44,118 @@ func TestCatalogueIsComplete(t *testing.T) {
 	})
 }
 
-// Each field of a service and a client but their ids is set by some setting:
-// no setting can be forgotten, and none sets the field of another.
+// samples are values that settings may have; each setting takes at least one
+// that is not its default.
+var samples = []any{
+	true, false, 17, 1717, "https://x.example/", "/x", "abcdefgh", "ES384", "A256GCM", "RSA_OAEP", "PUBLIC", "NATIVE", "PAIRWISE", "CLIENT_SECRET_POST",
+	`{"keys":[]}`, []string{"https://x.example/"}, []string{"IMPLICIT"}, []string{"CODE_TOKEN"}, []string{"POPUP"}, []string{"AGGREGATED"},
+	[]string{"FACEBOOK"}, []string{"ES384"}, []string{"CLIENT_SECRET_POST"}, []string{"de"}, []string{"x.example"}, []Scope{{Name: "x"}},
+	[]Tagged{{"ja", "x"}}, []Tagged{{"ja", "https://x.example/"}}, []SNSCredentials{{SNSFacebook, "a", "b"}}, []InitialAccessToken{{"d", "12345678"}},
+}
+
+// Each field of a service and a client but those that are no settings is set by
+// exactly one setting: none can be forgotten, and none sets the field of another.
 func TestEverySettingHasItsField(t *testing.T) {
-	untouched := func(v any, skip ...string) []string {
-		var names []string
-		value := reflect.ValueOf(v)
-	fields:
-		for i := range value.NumField() {
-			name := value.Type().Field(i).Name
-			for _, s := range skip {
-				if s == name {
-					continue fields
-				}
-			}
-			if value.Field(i).IsZero() {
-				names = append(names, name)
+	t.Run("service", func(t *testing.T) { checkFields(t, ServiceSettings, defaultService(), "ID") })
+	t.Run("client", func(t *testing.T) {
+		checkFields(t, ClientSettings, Client{}, "ID", "Service", "Alias", "SecretHash", "SecretExpiresAt", "Registered")
+	})
+}
+
+func checkFields[T any](t *testing.T, catalogue []Setting[T], unset T, skip ...string) {
+	before := leaves(reflect.ValueOf(unset), "")
+	owner := map[string]string{}
+	for i := range catalogue {
+		s := &catalogue[i]
+		if field := changedBy(s, unset, before); len(field) != 1 {
+			t.Errorf("%s sets the fields %v", s.Property, field)
+		} else if owner[field[0]] != "" {
+			t.Errorf("%s and %s set the same field %s", s.Property, owner[field[0]], field[0])
+		} else {
+			owner[field[0]] = s.Property
+		}
+	}
+	for field := range before {
+		if owner[field] == "" && !slices.Contains(skip, field) {
+			t.Errorf("no setting sets %s", field)
+		}
+	}
+}
+
+// changedBy lists the fields that the first sample which a setting takes changes.
+func changedBy[T any](s *Setting[T], unset T, before map[string]any) []string {
+	for _, sample := range samples {
+		target := unset
+		if s.Apply(&target, raw(sample)) != nil {
+			continue
+		}
+		var fields []string
+		for field, value := range leaves(reflect.ValueOf(target), "") {
+			if !reflect.DeepEqual(value, before[field]) {
+				fields = append(fields, field)
 			}
 		}
-		return names
+		if fields != nil {
+			return fields
+		}
 	}
-	service, err := NewService(Settings{
-		"issuer": raw("https://as.example.com"), "serviceName": raw("x"), "accessTokenSignAlg": raw("ES256"),
-		"supportedScopes": raw([]Scope{{Name: "a"}}), "tosUri": raw("https://x/"), "policyUri": raw("https://x/"), "serviceDocumentation": raw("https://x/"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left := untouched(service, "ID"); left != nil {
-		t.Errorf("service: %v", left)
-	}
-	client, err := NewClient("c", Settings{
-		"clientName": raw("x"), "clientSecret": raw("12345678"), "redirectUris": raw([]string{"https://x/"}), "requestableScopes": raw([]string{"a"}),
-		"defaultMaxAge": raw(1), "authTimeRequired": raw(true), "clientUri": raw("https://x/"), "policyUri": raw("https://x/"), "tosUri": raw("https://x/"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left := untouched(client, "ID", "Service", "SecretHash"); left != nil {
-		t.Errorf("client: %v", left)
-	}
+	return nil
 }
 
-// The limits of the settings, as the Edit Service page and the RFCs have them.
-func TestServiceLimits(t *testing.T) {
-	long := strings.Repeat("x", 201)
-	for name, c := range map[string]struct {
-		property string
-		value    any
-		want     string // in the error; empty: accepted
+// leaves are the fields of a structure, and of those in it.
+func leaves(v reflect.Value, prefix string) map[string]any {
+	all := map[string]any{}
+	for i := range v.NumField() {
+		name := prefix + v.Type().Field(i).Name
+		if v.Field(i).Kind() == reflect.Struct {
+			maps.Copy(all, leaves(v.Field(i), name+"."))
+		} else {
+			all[name] = v.Field(i).Interface()
+		}
+	}
+	return all
+}
+
+// Every member of an enumeration has the name of the Web API and the one of the
+// specifications; JSON configuration has the first, Caddyfiles and metadata the
+// second.
+func TestEnumerations(t *testing.T) {
+	algs := "HS256 HS256, HS384 HS384, HS512 HS512, RS256 RS256, RS384 RS384, RS512 RS512, ES256 ES256, ES384 ES384, ES512 ES512, " +
+		"PS256 PS256, PS384 PS384, PS512 PS512, ES256K ES256K, EdDSA EdDSA"
+	for _, c := range []struct {
+		name   string
+		values []EnumValue
+		want   string
 	}{
-		"issuer http elsewhere":    {"issuer", "http://as.example.com", "https"},
-		"issuer with query":        {"issuer", "https://as.example.com?x", "query"},
-		"issuer with fragment":     {"issuer", "https://as.example.com#x", "fragment"},
-		"issuer with user":         {"issuer", "https://u@as.example.com", "user"},
-		"issuer not ASCII":         {"issuer", "https://例え.example", "character"},
-		"issuer too long":          {"issuer", "https://" + long, "200"},
-		"issuer no URL":            {"issuer", "as.example.com", "absolute"},
-		"issuer ends with slash":   {"issuer", "https://as.example.com/", "slash"},
-		"issuer javascript":        {"issuer", "javascript:alert(1)", "https"},
-		"issuer on loopback":       {"issuer", "http://localhost:8080", ""},
-		"issuer on IPv6 loopback":  {"issuer", "http://[::1]:8080", ""},
-		"issuer below localhost":   {"issuer", "http://as.localhost", ""},
-		"issuer with a path":       {"issuer", "https://example.com/auth", ""},
-		"issuer is a number":       {"issuer", 1, "text"},
-		"name too long":            {"serviceName", strings.Repeat("あ", 101), "100"},
-		"name of 100 characters":   {"serviceName", strings.Repeat("あ", 100), ""},
-		"name with control":        {"serviceName", "a\nb", "control"},
-		"longest duration":         {"accessTokenDuration", int64(MaxDuration), ""},
-		"longer":                   {"accessTokenDuration", int64(MaxDuration) + 1, "seconds"},
-		"no duration":              {"accessTokenDuration", 0, "seconds"},
-		"a fraction":               {"accessTokenDuration", 1.5, "seconds"},
-		"code too long":            {"authorizationCodeDuration", 601, "600"},
-		"unknown alg":              {"accessTokenSignAlg", "none", "ES256"},
-		"grant type on the wire":   {"supportedGrantTypes", []string{"authorization_code"}, "AUTHORIZATION_CODE"},
-		"scope with space":         {"supportedScopes", []Scope{{Name: "a b"}}, "printable"},
-		"scope with quote":         {"supportedScopes", []Scope{{Name: `a"`}}, "printable"},
-		"scope with backslash":     {"supportedScopes", []Scope{{Name: `a\`}}, "printable"},
-		"scope too long":           {"supportedScopes", []Scope{{Name: long}}, "200"},
-		"empty scope":              {"supportedScopes", []Scope{{}}, "200"},
-		"scope twice":              {"supportedScopes", []Scope{{Name: "a"}, {Name: "a"}}, "twice"},
-		"255 scopes":               {"supportedScopes", someScopes(255), ""},
-		"256 scopes":               {"supportedScopes", someScopes(256), "255"},
-		"scope with more members":  {"supportedScopes", []map[string]string{{"name": "a", "x": "y"}}, "list"},
-		"claim not ASCII":          {"supportedClaims", []string{"é"}, "ASCII"},
-		"endpoint as a path":       {"tokenEndpoint", "/oauth/token", ""},
-		"two at one address":       {"tokenEndpoint", "/authorize", "two endpoints"},
-		"endpoint without scheme":  {"tokenEndpoint", "//evil.example/token", "absolute"},
-		"endpoint with a query":    {"tokenEndpoint", "/token?x", "query"},
-		"public introspection":     {"supportedIntrospectionAuthMethods", []string{"NONE"}, "CLIENT_SECRET_BASIC"},
-		"unknown property":         {"nonsense", 1, "unknown"},
-		"property in another form": {"service_name", "x", "unknown"},
+		{"grant types", grantTypes, "AUTHORIZATION_CODE authorization_code, IMPLICIT implicit, PASSWORD password, " +
+			"CLIENT_CREDENTIALS client_credentials, REFRESH_TOKEN refresh_token"},
+		{"response types", responseTypes, "NONE none, CODE code, TOKEN token, ID_TOKEN id_token, CODE_TOKEN code token, " +
+			"CODE_ID_TOKEN code id_token, ID_TOKEN_TOKEN id_token token, CODE_ID_TOKEN_TOKEN code id_token token"},
+		{"displays", displays, "PAGE page, POPUP popup, TOUCH touch, WAP wap"},
+		{"claim types", claimTypes, "NORMAL normal, AGGREGATED aggregated, DISTRIBUTED distributed"},
+		{"subject types", subjectTypes, "PUBLIC public, PAIRWISE pairwise"},
+		{"client authentication", clientAuthMethods, "NONE none, CLIENT_SECRET_BASIC client_secret_basic, CLIENT_SECRET_POST client_secret_post, " +
+			"CLIENT_SECRET_JWT client_secret_jwt, PRIVATE_KEY_JWT private_key_jwt"},
+		{"client types", clientTypes, "PUBLIC public, CONFIDENTIAL confidential"},
+		{"application types", applicationTypes, "WEB web, NATIVE native"},
+		{"JWS algorithms", signAlgs, "NONE none, " + algs},
+		{"JWE algorithms", encAlgs, "RSA1_5 RSA1_5, RSA_OAEP RSA-OAEP, RSA_OAEP_256 RSA-OAEP-256, A128KW A128KW, A192KW A192KW, A256KW A256KW, DIR dir, " +
+			"ECDH_ES ECDH-ES, ECDH_ES_A128KW ECDH-ES+A128KW, ECDH_ES_A192KW ECDH-ES+A192KW, ECDH_ES_A256KW ECDH-ES+A256KW, " +
+			"A128GCMKW A128GCMKW, A192GCMKW A192GCMKW, A256GCMKW A256GCMKW, " +
+			"PBES2_HS256_A128KW PBES2-HS256+A128KW, PBES2_HS384_A192KW PBES2-HS384+A192KW, PBES2_HS512_A256KW PBES2-HS512+A256KW"},
+		{"content encryptions", contentEncs, "A128CBC_HS256 A128CBC-HS256, A192CBC_HS384 A192CBC-HS384, A256CBC_HS512 A256CBC-HS512, " +
+			"A128GCM A128GCM, A192GCM A192GCM, A256GCM A256GCM"},
+		{"social networks", snses, "FACEBOOK facebook"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			settings := Settings{"issuer": raw("https://as.example.com")}
-			settings[c.property] = raw(c.value)
-			_, err := NewService(settings)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-	if _, err := NewService(Settings{}); err == nil || !strings.Contains(err.Error(), "issuer is required") {
-		t.Errorf("without issuer: %v", err)
+		got := make([]string, len(c.values))
+		for i, v := range c.values {
+			got[i] = v.API + " " + v.Wire
+		}
+		if diff := cmp.Diff(c.want, strings.Join(got, ", ")); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
 	}
 }
-
-func someScopes(n int) []Scope {
-	list := make([]Scope, n)
-	for i := range list {
-		list[i].Name = "s" + string(rune('a'+i%26)) + string(rune('a'+i/26))
-	}
-	return list
-}
-
-func TestClientLimits(t *testing.T) {
-	web := Settings{"redirectUris": raw([]string{"https://app.example.com/cb"}), "clientSecret": raw("12345678")}
-	for name, c := range map[string]struct {
-		alias    string
-		settings Settings
-		want     string
-	}{
-		"confidential":              {"c", web, ""},
-		"public":                    {"c", Settings{"redirectUris": web["redirectUris"]}, ""},
-		"no name":                   {"", web, "1 to 100"},
-		"name with space":           {"a b", web, "ASCII"},
-		"short secret":              {"c", Settings{"clientSecret": raw("1234567")}, "8 to 200"},
-		"public with secret":        {"c", Settings{"clientSecret": raw("12345678"), "clientType": raw("PUBLIC")}, "no client_secret"},
-		"confidential without":      {"c", Settings{"clientType": raw("CONFIDENTIAL")}, "needs a client_secret"},
-		"public with basic":         {"c", Settings{"tokenAuthMethod": raw("CLIENT_SECRET_BASIC")}, "public"},
-		"confidential with none":    {"c", Settings{"clientSecret": raw("12345678"), "tokenAuthMethod": raw("NONE")}, "confidential"},
-		"public for itself":         {"c", Settings{"grantTypes": raw([]string{"CLIENT_CREDENTIALS"})}, "client_credentials"},
-		"code without redirect":     {"c", Settings{"grantTypes": raw([]string{"AUTHORIZATION_CODE"})}, "redirect_uris"},
-		"redirect javascript":       {"c", redirects("javascript:alert(1)"), "https"},
-		"redirect data":             {"c", redirects("data:text/html,x"), "https"},
-		"redirect with fragment":    {"c", redirects("https://app.example.com/#x"), "fragment"},
-		"redirect with user":        {"c", redirects("https://u:p@app.example.com/"), "user"},
-		"redirect http":             {"c", redirects("http://app.example.com/"), "https"},
-		"redirect with backslash":   {"c", redirects(`https://app.example.com\@evil.example/`), "character"},
-		"redirect custom":           {"c", redirects("com.example.app:/cb"), ""},
-		"redirect custom, no dot":   {"c", redirects("myapp:/cb"), "https"},
-		"redirect loopback":         {"c", redirects("http://127.0.0.1/cb"), ""},
-		"client_uri javascript":     {"c", Settings{"clientUri": raw("javascript:alert(1)")}, "https"},
-		"client_name with controls": {"c", Settings{"clientName": raw("a\x1b[31m")}, "control"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := NewClient(c.alias, c.settings)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-}
-
-func redirects(uri string) Settings { return Settings{"redirectUris": raw([]string{uri})} }
 
 // An endpoint that is given as a path is on the issuer's host; the others are
 // below the issuer's path.

@@ -6,11 +6,12 @@ type ChangeKind uint8
 // The kinds of changes. The numbers are stored: never renumber.
 const (
 	ChangeTokenRevoked   ChangeKind = 1 // Ref: the access token's id
-	ChangeGrantRevoked   ChangeKind = 2 // Ref: the grant's id
+	ChangeGrantRevoked   ChangeKind = 2 // Ref: the grant's id; it, or tokens below it, ended
 	ChangeSubjectRevoked ChangeKind = 3 // Subject: whose grants ended
 	ChangeClientRevoked  ChangeKind = 4 // Ref: the client whose grants ended
 	ChangeKeys           ChangeKind = 5 // the service's keys changed
 	ChangeAccount        ChangeKind = 6 // Subject: the account that changed
+	ChangeClient         ChangeKind = 7 // Ref: the registered client that came, changed or went; Subject: its alias
 )
 
 // Change is a row of the change feed: something that a cache must know.

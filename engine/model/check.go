@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -13,13 +14,17 @@ import (
 // URLRule says what an address must be.
 type URLRule struct {
 	Most      int  // characters
-	NoQuery   bool // neither query nor fragment; a fragment is never allowed
+	NoQuery   bool // no query
 	Redirect  bool // a redirect address: private-use schemes are allowed
+	Fragment  bool // a fragment is allowed
 	PathOrURL bool // "/token" stands for the issuer's host with that path
 }
 
 func (r URLRule) String() string {
-	s := fmt.Sprintf("https (http on loopback hosts), ASCII, no fragment, at most %d characters", r.Most)
+	s := fmt.Sprintf("https (http on loopback hosts), ASCII, at most %d characters", r.Most)
+	if !r.Fragment {
+		s += ", no fragment"
+	}
 	if r.NoQuery {
 		s += ", no query"
 	}
@@ -43,7 +48,7 @@ func CheckURL(text string, rule URLRule) error {
 			return errors.New("contains a character that no URL may contain")
 		}
 	}
-	if strings.Contains(text, "#") {
+	if !rule.Fragment && strings.Contains(text, "#") {
 		return errors.New("must not have a fragment")
 	}
 	if rule.NoQuery && strings.Contains(text, "?") {
@@ -84,6 +89,9 @@ func Loopback(host string) bool {
 
 const (
 	maxScopes         = 255
+	maxTags           = 50
+	maxAttributes     = 20
+	maxLanguage       = 30
 	maxName           = 100
 	maxDescription    = 200
 	maxASCII          = 200
@@ -104,8 +112,6 @@ func checkScope(name string) error {
 	return nil
 }
 
-func checkDescription(s string) error { return checkText(s, maxDescription) }
-
 // checkText accepts what can be shown to people on one line.
 func checkText(s string, most int) error {
 	if utf8.RuneCountInString(s) > most {
@@ -118,6 +124,106 @@ func checkText(s string, most int) error {
 		if unicode.IsControl(r) {
 			return errors.New("contains a control character")
 		}
+	}
+	return nil
+}
+
+// checkASCII accepts printable ASCII without spaces, or nothing.
+func checkASCII(most int) func(string) error {
+	return func(s string) error {
+		if len(s) > most {
+			return fmt.Errorf("longer than %d characters", most)
+		}
+		for i := range len(s) {
+			if s[i] <= 0x20 || s[i] >= 0x7f {
+				return errors.New("expected printable ASCII without spaces")
+			}
+		}
+		return nil
+	}
+}
+
+// checkLanguage accepts a language tag (RFC 5646 §2.1) by its form.
+func checkLanguage(tag string) error {
+	if tag == "" || len(tag) > maxLanguage {
+		return fmt.Errorf("expected a language tag of at most %d characters", maxLanguage)
+	}
+	for part := range strings.SplitSeq(tag, "-") {
+		if part == "" || len(part) > 8 {
+			return errors.New("is not a language tag such as ja or en-GB")
+		}
+		for i := range len(part) {
+			if c := part[i] | 0x20; !(c >= 'a' && c <= 'z' || part[i] >= '0' && part[i] <= '9') {
+				return errors.New("is not a language tag such as ja or en-GB")
+			}
+		}
+	}
+	return nil
+}
+
+// LanguageTag reports whether a text has the form of a language tag.
+func LanguageTag(tag string) bool { return checkLanguage(tag) == nil }
+
+// checkJWKS accepts a JWK Set by its form (RFC 7517 §5). Whether its keys are
+// keys is found out where they are opened.
+func checkJWKS(text string) error {
+	if len(text) > MaxJWKS {
+		return fmt.Errorf("longer than %d bytes", MaxJWKS)
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if json.Unmarshal([]byte(text), &set) != nil || set.Keys == nil {
+		return errors.New("expected a JWK Set: a JSON object with the member keys")
+	}
+	if len(set.Keys) > MaxKeys {
+		return fmt.Errorf("more than %d keys", MaxKeys)
+	}
+	return nil
+}
+
+// Bounds of a JWK Set.
+const (
+	MaxJWKS = 64 << 10 // bytes
+	MaxKeys = 50
+)
+
+// attributeSeconds reads a duration: seconds, or a text such as 10m.
+func attributeSeconds(text string) (int64, error) {
+	n, err := parseSeconds(text)
+	if err != nil {
+		return 0, err
+	}
+	if n < 1 || n > MaxDuration {
+		return 0, fmt.Errorf("expected 1 to %d seconds", int64(MaxDuration))
+	}
+	return n, nil
+}
+
+// Seconds returns a duration among a scope's attributes, 0 if there is none.
+func (s *Scope) Seconds(attribute string) int64 {
+	for _, a := range s.Attributes {
+		if a.Key == attribute {
+			n, _ := attributeSeconds(a.Value)
+			return n
+		}
+	}
+	return 0
+}
+
+// checkAPIKey accepts what can stand in a path as it is.
+func checkAPIKey(s string) error {
+	if s == "" || len(s) > maxName || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+		return errors.New("expected 1 to 100 letters, digits, - and _")
+	}
+	return nil
+}
+
+// checkHostPattern accepts a host, or *. and the hosts below one.
+func checkHostPattern(s string) error {
+	host := strings.TrimPrefix(s, "*.")
+	if host == "" || len(host) > 253 || strings.ContainsAny(host, "*/:@ ") || strings.ToLower(host) != host {
+		return errors.New("expected a host name in lower case, such as app.example.com or *.example.com")
 	}
 	return nil
 }

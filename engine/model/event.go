@@ -9,6 +9,12 @@ const (
 	EventRefused       EventKind = "refused"
 	EventRevoked       EventKind = "revoked"
 	EventReuseDetected EventKind = "reuse_detected"
+	// A session has ended (operation end_session), or a client has been told so
+	// (operation backchannel_logout).
+	EventLoggedOut EventKind = "logged_out"
+	// A client could not be told that a session has ended.
+	EventLogoutFailed EventKind = "logout_failed"
+	EventRegistered   EventKind = "registered" // a client registered, changed or deleted itself: the operation says which
 )
 
 // Event is one report. It never carries a token, a code or a secret.

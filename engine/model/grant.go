@@ -16,27 +16,38 @@ type Grant struct {
 	Session   ID
 	AuthTime  int64
 	ExpiresAt int64
-	// Claims is what OpenID Connect needs of the request and the sign-in;
-	// empty for plain OAuth grants.
+	// Claims is what is needed of the request and the sign-in for ID tokens,
+	// userinfo and audiences; empty for the simplest grants.
 	Claims GrantClaims
 }
 
-// GrantClaims is what a grant remembers for ID tokens and userinfo.
+// GrantClaims is what a grant remembers for tokens and userinfo beyond the
+// columns that every grant has.
 type GrantClaims struct {
 	// UserInfo and IDToken are the members of the claims parameter
 	// (OpenID Connect Core §5.5): names of the claims asked for.
 	UserInfo []string `json:"userinfo,omitempty"`
 	IDToken  []string `json:"id_token,omitempty"`
+	// Conditions are the values that claims at userinfo must have to be
+	// delivered (§5.5.1), by name.
+	Conditions map[string][]json.RawMessage `json:"conditions,omitempty"`
+	// Locales are the languages in which claims were asked for (claims_locales).
+	Locales []string `json:"locales,omitempty"`
 	// Values are the claims that the authentication server supplied for the
 	// ID token, by name.
 	Values map[string]json.RawMessage `json:"values,omitempty"`
 	ACR    string                     `json:"acr,omitempty"`
 	AMR    []string                   `json:"amr,omitempty"`
+	// Resources are the protected resources that the grant is for (RFC 8707 §2).
+	Resources []string `json:"resources,omitempty"`
+	// Properties are the extra properties of the grant's access tokens.
+	Properties []Property `json:"properties,omitempty"`
 }
 
 // Empty reports whether there is nothing to keep.
 func (c *GrantClaims) Empty() bool {
-	return len(c.UserInfo) == 0 && len(c.IDToken) == 0 && len(c.Values) == 0 && c.ACR == "" && len(c.AMR) == 0
+	return len(c.UserInfo) == 0 && len(c.IDToken) == 0 && len(c.Conditions) == 0 && len(c.Locales) == 0 && len(c.Values) == 0 &&
+		c.ACR == "" && len(c.AMR) == 0 && len(c.Resources) == 0 && len(c.Properties) == 0
 }
 
 // AccessToken is the row behind an access token. A JWT access token carries
@@ -48,7 +59,10 @@ type AccessToken struct {
 	Hash    [32]byte // SHA-256 of the secret; zero for a JWT
 	JWT     bool
 	// Scopes are the token's own when they are fewer than the grant's, else nil.
-	Scopes    []string
+	Scopes []string
+	// Resources are the token's own when they are fewer than the grant's
+	// (RFC 8707 §2.2), else nil.
+	Resources []string
 	ExpiresAt int64 // Unix seconds
 }
 
@@ -71,9 +85,11 @@ type HandleKind uint8
 
 // The kinds of one-time handles. The numbers are stored: never renumber.
 const (
-	HandleTicket HandleKind = 1 // an authorization request that waits for the user
-	HandleCode   HandleKind = 2 // an authorization code (RFC 6749 §4.1.2)
-	HandleLogin  HandleKind = 3 // an interaction of the authentication server
+	HandleTicket      HandleKind = 1 // an authorization request that waits for the user
+	HandleCode        HandleKind = 2 // an authorization code (RFC 6749 §4.1.2)
+	HandleLogin       HandleKind = 3 // an interaction of the authentication server
+	HandleTokenTicket HandleKind = 4 // a token request that waits for the user to be authenticated (RFC 6749 §4.3)
+	HandleLogout      HandleKind = 5 // a client that must still be told of a session's end (OpenID Connect Back-Channel Logout §2.5)
 )
 
 // Handle is the row behind anything that can be redeemed exactly once.

@@ -43,21 +43,8 @@ func url[T any](property string, field func(*T) *string, rule URLRule) Setting[T
 // flag is a boolean property; in a Caddyfile the name alone means true.
 func flag[T any](property string, field func(*T) *bool) Setting[T] {
 	return Setting[T]{
-		Property: property, Type: "true or false", Limits: "",
-		parse: func(args []string) (any, error) {
-			if len(args) == 0 {
-				return true, nil
-			}
-			if len(args) == 1 {
-				switch args[0] {
-				case "true", "on":
-					return true, nil
-				case "false", "off":
-					return false, nil
-				}
-			}
-			return nil, errors.New("expected true or false")
-		},
+		Property: property, Type: "true or false",
+		parse: parseFlag,
 		apply: func(t *T, raw json.RawMessage) error {
 			if decode(raw, field(t)) != nil {
 				return errors.New("expected true or false")
@@ -66,6 +53,43 @@ func flag[T any](property string, field func(*T) *bool) Setting[T] {
 		},
 		value: func(t *T) any { return *field(t) },
 	}
+}
+
+// choice is a boolean property that may be left open.
+func choice[T any](property string, field func(*T) **bool) Setting[T] {
+	return Setting[T]{
+		Property: property, Type: "true or false",
+		parse: parseFlag,
+		apply: func(t *T, raw json.RawMessage) error {
+			var v bool
+			if decode(raw, &v) != nil {
+				return errors.New("expected true or false")
+			}
+			*field(t) = &v
+			return nil
+		},
+		value: func(t *T) any {
+			if v := *field(t); v != nil {
+				return *v
+			}
+			return nil
+		},
+	}
+}
+
+func parseFlag(args []string) (any, error) {
+	if len(args) == 0 {
+		return true, nil
+	}
+	if len(args) == 1 {
+		switch args[0] {
+		case "true", "on":
+			return true, nil
+		case "false", "off":
+			return false, nil
+		}
+	}
+	return nil, errors.New("expected true or false")
 }
 
 // MaxDuration is the longest duration of anything, in seconds: 31.7 million years.
@@ -80,24 +104,49 @@ func seconds[T any](property string, smallest, largest int64, field func(*T) *in
 			if len(args) != 1 {
 				return nil, errors.New("expected one duration")
 			}
-			if n, err := strconv.ParseInt(args[0], 10, 64); err == nil {
-				return n, nil
-			}
-			d, err := time.ParseDuration(args[0])
-			if err != nil || d%time.Second != 0 {
-				return nil, fmt.Errorf("%q is neither whole seconds nor a duration such as 10m", args[0])
-			}
-			return int64(d / time.Second), nil
+			return parseSeconds(args[0])
 		},
-		apply: func(t *T, raw json.RawMessage) error {
-			var v int64
-			if decode(raw, &v) != nil || v < smallest || v > largest {
-				return fmt.Errorf("expected %d to %d seconds", smallest, largest)
-			}
-			*field(t) = v
-			return nil
-		},
+		apply: bounded(smallest, largest, "seconds", field),
 		value: func(t *T) any { return *field(t) },
+	}
+}
+
+func parseSeconds(text string) (int64, error) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d%time.Second != 0 {
+		return 0, fmt.Errorf("%q is neither whole seconds nor a duration such as 10m", text)
+	}
+	return int64(d / time.Second), nil
+}
+
+// number is a whole number.
+func number[T any](property, unit string, smallest, largest int64, field func(*T) *int64) Setting[T] {
+	return Setting[T]{
+		Property: property, Type: "number", Limits: fmt.Sprintf("%d to %d %s", smallest, largest, unit),
+		parse: func(args []string) (any, error) {
+			if len(args) == 1 {
+				if n, err := strconv.ParseInt(args[0], 10, 64); err == nil {
+					return n, nil
+				}
+			}
+			return nil, errors.New("expected one whole number")
+		},
+		apply: bounded(smallest, largest, unit, field),
+		value: func(t *T) any { return *field(t) },
+	}
+}
+
+func bounded[T any](smallest, largest int64, unit string, field func(*T) *int64) func(*T, json.RawMessage) error {
+	return func(t *T, raw json.RawMessage) error {
+		var v int64
+		if decode(raw, &v) != nil || v < smallest || v > largest {
+			return fmt.Errorf("expected %d to %d %s", smallest, largest, unit)
+		}
+		*field(t) = v
+		return nil
 	}
 }
 
@@ -110,6 +159,13 @@ func enum[T any, E ~string](property string, values []EnumValue, field func(*T) 
 				return nil, fmt.Errorf("expected one of %s", wireNames(values))
 			}
 			return toAPI(values, args[0])
+		},
+		wire: func(raw json.RawMessage) (any, error) {
+			var v string
+			if decode(raw, &v) != nil {
+				return nil, fmt.Errorf("expected one of %s", wireNames(values))
+			}
+			return toAPI(values, v)
 		},
 		apply: func(t *T, raw json.RawMessage) error {
 			var v string
@@ -132,15 +188,14 @@ func enums[T any, E ~string](property string, values []EnumValue, field func(*T)
 			if len(args) == 0 {
 				return nil, fmt.Errorf("expected any of %s", wireNames(values))
 			}
-			list := make([]string, 0, len(args))
-			for _, arg := range args {
-				v, err := toAPI(values, arg)
-				if err != nil {
-					return nil, err
-				}
-				list = append(list, v)
+			return allToAPI(values, args)
+		},
+		wire: func(raw json.RawMessage) (any, error) {
+			var list []string
+			if decode(raw, &list) != nil {
+				return nil, fmt.Errorf("expected a list of %s", wireNames(values))
 			}
-			return list, nil
+			return allToAPI(values, list)
 		},
 		apply: func(t *T, raw json.RawMessage) error {
 			var list []string
@@ -194,61 +249,23 @@ func texts[T any](property, limits string, most int, field func(*T) *[]string, c
 	}
 }
 
-// scopes is the property with the scopes of a service. A Caddyfile lists
-// names, or a block of names, each with a description if one is wanted.
-func scopes[T any](property string, field func(*T) *[]Scope) Setting[T] {
-	return Setting[T]{
-		Property: property, Type: "list of scopes, or a block of scopes with descriptions",
-		Limits: fmt.Sprintf("at most %d; each name %s; descriptions %s", maxScopes, scopeLimits, descriptionLimits),
-		parse: func(args []string) (any, error) {
-			list := make([]Scope, 0, len(args))
-			for _, arg := range args {
-				list = append(list, Scope{Name: arg})
-			}
-			return list, nil
-		},
-		block: func(name string, args []string) any {
-			return Scope{Name: name, Description: strings.Join(args, " ")}
-		},
-		apply: func(t *T, raw json.RawMessage) error {
-			var list []Scope
-			if decode(raw, &list) != nil {
-				return errors.New("expected a list of scopes")
-			}
-			if len(list) > maxScopes {
-				return fmt.Errorf("expected at most %d scopes", maxScopes)
-			}
-			seen := map[string]bool{}
-			for _, s := range list {
-				if err := checkScope(s.Name); err != nil {
-					return fmt.Errorf("scope %q: %w", s.Name, err)
-				}
-				if err := checkDescription(s.Description); err != nil {
-					return fmt.Errorf("the description of scope %s: %w", s.Name, err)
-				}
-				if seen[s.Name] {
-					return fmt.Errorf("scope %s is there twice", s.Name)
-				}
-				seen[s.Name] = true
-			}
-			*field(t) = list
-			return nil
-		},
-		value: func(t *T) any {
-			names := []string{}
-			for _, s := range *field(t) {
-				names = append(names, s.Name)
-			}
-			return names
-		},
-	}
-}
-
 func oneArg(args []string) (any, error) {
 	if len(args) != 1 {
 		return nil, errors.New("expected one value")
 	}
 	return args[0], nil
+}
+
+func allToAPI(values []EnumValue, wire []string) ([]string, error) {
+	list := make([]string, 0, len(wire))
+	for _, w := range wire {
+		v, err := toAPI(values, w)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
 }
 
 func toAPI(values []EnumValue, wire string) (string, error) {

@@ -17,8 +17,9 @@ import (
 var (
 	// ErrNotFound: there is no such row in that service.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict: the id, or the name of an account, is taken. Callers that
-	// drew the id draw another.
+	// ErrConflict: the id, or the name of an account, is taken, or something is
+	// not as it was when it was read. Callers that drew the id draw another, and
+	// those that read read again.
 	ErrConflict = errors.New("already exists")
 	// ErrSpent: a one-time handle or refresh token was used before, or has expired.
 	ErrSpent = errors.New("already used or expired")
@@ -34,6 +35,7 @@ type Store interface {
 	Handles
 	Keyring
 	Registry
+	Clients
 	Accounts
 	Feed
 
@@ -67,6 +69,9 @@ type Grants interface {
 // Handles reads one-time handles, redeemed ones included until they expire.
 type Handles interface {
 	Handle(ctx context.Context, service model.ID, kind model.HandleKind, id model.ID) (model.Handle, error)
+	// LogoutHandles lists the handles of the kind HandleLogout that have not
+	// been redeemed, by id, those after the one given, at most limit.
+	LogoutHandles(ctx context.Context, service, after model.ID, limit int) ([]model.Handle, error)
 }
 
 // Keyring reads the signing keys of a service, in no order.
@@ -81,6 +86,13 @@ type Registry interface {
 	EnsureClients(ctx context.Context, service model.ID, aliases []string) (map[string]model.ID, error)
 }
 
+// Clients reads the clients that were registered at run time. Those that only
+// EnsureClients has named are not found.
+type Clients interface {
+	StoredClient(ctx context.Context, service, id model.ID) (model.StoredClient, error)
+	StoredClientByAlias(ctx context.Context, service model.ID, alias string) (model.StoredClient, error)
+}
+
 // Accounts reads users, their sessions and their consents.
 type Accounts interface {
 	AccountByKey(ctx context.Context, service model.ID, key string) (model.Account, error)
@@ -88,6 +100,8 @@ type Accounts interface {
 	// Accounts lists by id, those after the one given, at most limit.
 	Accounts(ctx context.Context, service, after model.ID, limit int) ([]model.Account, error)
 	Session(ctx context.Context, service, id model.ID) (model.Session, error)
+	// SessionClients lists the clients that joined a session, by id.
+	SessionClients(ctx context.Context, service, session model.ID) ([]model.ID, error)
 	Consent(ctx context.Context, service model.ID, subject string, client model.ID) (model.Consent, error)
 	// Consents lists what a subject has allowed, by client id, at most limit.
 	Consents(ctx context.Context, service model.ID, subject string, limit int) ([]model.Consent, error)

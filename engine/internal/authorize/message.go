@@ -18,6 +18,7 @@ type Request struct {
 //     or fail with the ticket.
 //   - NO_INTERACTION: the same, but nothing may be shown (prompt=none).
 //   - LOCATION: redirect to the content, which carries an error to the client.
+//   - FORM: show the content, a page that posts an error to the client.
 //   - BAD_REQUEST: show the error to the user; the client cannot be trusted
 //     with a redirect.
 type Response struct {
@@ -33,10 +34,23 @@ type Response struct {
 	// in now (OpenID Connect Core §3.1.2.1).
 	MaxAge    *int64
 	LoginHint string
+	// Subject is who must sign in, as the client knows the user (id_token_hint,
+	// or a value for the claim sub); empty: anybody.
+	Subject string
+	// ACRs are the levels of sign-in wanted, best first. If ACREssential, one
+	// of them must be reached.
+	ACRs         []string
+	ACREssential bool
+	// Display is how the pages should look; empty for a page.
+	Display model.Display
+	// UILocales are the languages that the user prefers, in order.
+	UILocales []string
 	// Claims are the names of the claims wanted in the ID token,
 	// ClaimsAtUserInfo those wanted at the userinfo endpoint.
 	Claims           []string
 	ClaimsAtUserInfo []string
+	// Resources are the protected resources that access is wanted to (RFC 8707 §2).
+	Resources []string
 }
 
 // IssueRequest answers an authorization request with the user's consent.
@@ -48,18 +62,27 @@ type IssueRequest struct {
 	AMR      []string
 	// Session is the id of the sign-in session, 0 if there is none.
 	Session model.ID
-	// Claims are values for the ID token, by name.
+	// BrowserState changes when the user signs in or out in this browser
+	// (OpenID Connect Session Management §3); empty: there is no session_state.
+	BrowserState string
+	// Claims are values for the ID token, by name. More than were asked for may
+	// be there, and are left out.
 	Claims map[string]json.RawMessage
 	// Scopes are those that the user granted; nil means all that were requested.
 	Scopes []string
+	// Properties are extra properties of the access tokens.
+	Properties []model.Property
 }
 
 // IssueResponse says where to send the browser. LOCATION: redirect to the
-// content. BAD_REQUEST: the ticket is unknown, expired or used.
+// content. FORM: show the content, which posts itself. BAD_REQUEST: the ticket
+// is unknown, expired or used.
 type IssueResponse struct {
 	Action            model.Action
 	ResponseContent   string
 	AuthorizationCode string
+	AccessToken       string
+	IDToken           string
 }
 
 // Reason says why an authorization request fails.
@@ -71,12 +94,14 @@ const (
 	ReasonNotLoggedIn              Reason = "NOT_LOGGED_IN"
 	ReasonExceedsMaxAge            Reason = "EXCEEDS_MAX_AGE"
 	ReasonDifferentSubject         Reason = "DIFFERENT_SUBJECT"
+	ReasonACRNotSatisfied          Reason = "ACR_NOT_SATISFIED"
 	ReasonDenied                   Reason = "DENIED"
 	ReasonServerError              Reason = "SERVER_ERROR"
 	ReasonNotAuthenticated         Reason = "NOT_AUTHENTICATED"
 	ReasonAccountSelectionRequired Reason = "ACCOUNT_SELECTION_REQUIRED"
 	ReasonConsentRequired          Reason = "CONSENT_REQUIRED"
 	ReasonInteractionRequired      Reason = "INTERACTION_REQUIRED"
+	ReasonInvalidTarget            Reason = "INVALID_TARGET"
 )
 
 // FailRequest answers an authorization request with an error.
@@ -94,19 +119,19 @@ type FailResponse struct {
 
 // pending is the request that a ticket stands for.
 type pending struct {
-	Client      model.ID `json:"c"`
-	RedirectURI string   `json:"r"`
-	// RedirectOmitted: the request named no redirect_uri, so the token request
-	// need not either (RFC 6749 §4.1.3).
-	RedirectOmitted bool     `json:"ro,omitempty"`
-	State           string   `json:"s,omitempty"`
-	HasState        bool     `json:"hs,omitempty"`
-	Scopes          []string `json:"sc,omitempty"`
-	Nonce           string   `json:"n,omitempty"`
-	Challenge       string   `json:"cc,omitempty"`
-	MaxAge          *int64   `json:"ma,omitempty"`
-	IDTokenClaims   []string `json:"ci,omitempty"`
-	UserInfoClaims  []string `json:"cu,omitempty"`
+	destination
+	Scopes         []string `json:"sc,omitempty"`
+	Nonce          string   `json:"n,omitempty"`
+	Challenge      string   `json:"cc,omitempty"`
+	ChallengePlain bool     `json:"cp,omitempty"`
+	AuthTimeWanted bool     `json:"at,omitempty"`
+	Subject        string   `json:"su,omitempty"`
+	ACRs           []string `json:"ac,omitempty"`
+	ACREssential   bool     `json:"ae,omitempty"`
+	IDTokenClaims  wishes   `json:"ci,omitempty"`
+	UserInfoClaims wishes   `json:"cu,omitempty"`
+	ClaimsLocales  []string `json:"cl,omitempty"`
+	Resources      []string `json:"re,omitempty"`
 }
 
 // Code is what an authorization code carries from here to the token endpoint.
@@ -114,9 +139,11 @@ type Code struct {
 	RedirectURI     string `json:"r"`
 	RedirectOmitted bool   `json:"ro,omitempty"`
 	Nonce           string `json:"n,omitempty"`
-	// Challenge is the S256 code_challenge, empty without PKCE.
+	// Challenge is the code_challenge, empty without PKCE; its method is S256
+	// unless Plain.
 	Challenge string `json:"cc,omitempty"`
-	// AuthTimeWanted: auth_time belongs in the ID token, because max_age was
-	// asked for (OpenID Connect Core §2).
+	Plain     bool   `json:"cp,omitempty"`
+	// AuthTimeWanted: auth_time belongs in the ID token, because max_age or the
+	// claim was asked for (OpenID Connect Core §2).
 	AuthTimeWanted bool `json:"at,omitempty"`
 }

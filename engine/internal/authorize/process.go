@@ -3,6 +3,7 @@ package authorize
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
@@ -19,66 +20,69 @@ const ticketDuration = 24 * 60 * 60
 // Process checks an authorization request and keeps it under a ticket. The
 // error is the store's; every refusal is a Response.
 func Process(ctx context.Context, r *realm.Realm, req Request) (*Response, error) {
-	v, malformed := params.Parse(req.Parameters)
-	client, redirect, err := destination(r, v)
-	if err != nil {
+	resp := new(Response)
+	p, err := process(ctx, r, req, resp)
+	var refusal *oautherr.Error
+	switch {
+	case err == nil:
+		resp.Action = model.ActionInteraction
+		if len(resp.Prompts) == 1 && resp.Prompts[0] == "none" {
+			resp.Action = model.ActionNoInteraction
+		}
+		resp.Ticket, err = keep(ctx, r, p)
+		return resp, err
+	case !errors.As(err, &refusal):
+		return nil, err
+	case p == nil:
 		// Nothing can be trusted to be the client's: the user is told instead
 		// (RFC 6749 §4.1.2.1).
+		action, content := r.Refuse("authorization", "", resp.Client, refusal)
+		return &Response{Action: action, ResponseContent: content}, nil
+	}
+	r.Refuse("authorization", "", resp.Client, refusal)
+	resp.Action, resp.ResponseContent, err = p.fail(r, refusal)
+	return resp, err
+}
+
+// process reads a request. With an error, what it returns beside it is where
+// to tell the client, or nil when that is not certain.
+func process(ctx context.Context, r *realm.Realm, req Request, resp *Response) (*pending, error) {
+	v, malformed := params.Parse(req.Parameters, r.Service.MaxRequestBytes)
+	client, err := findClient(ctx, r, v)
+	if err != nil {
 		if malformed != nil {
 			err = malformed
 		}
-		action, content := r.Refuse("authorization", "", client, err)
-		return &Response{Action: action, ResponseContent: content}, nil
+		return nil, err
 	}
-	p := &pending{
-		Client: client.ID, RedirectURI: redirect, RedirectOmitted: !v.Has("redirect_uri"),
-		State: v.Get("state"), HasState: v.Has("state"),
-	}
-	resp := &Response{Client: client, LoginHint: v.Get("login_hint")}
+	resp.Client = client
+	var object *oautherr.Error
 	if malformed == nil {
-		malformed = p.read(r, client, v, resp)
-	}
-	if malformed != nil {
-		r.Refuse("authorization", "", client, malformed)
-		resp.Action = model.ActionLocation
-		resp.ResponseContent = p.errorLocation(r, malformed)
-		return resp, nil
-	}
-	resp.Action = model.ActionInteraction
-	if len(resp.Prompts) == 1 && resp.Prompts[0] == "none" {
-		resp.Action = model.ActionNoInteraction
-	}
-	ticket, storeErr := keep(ctx, r, p)
-	resp.Ticket = ticket
-	return resp, storeErr
-}
-
-// destination finds the client and where its answer goes. Until both are
-// certain, no redirect is made.
-func destination(r *realm.Realm, v params.Values) (*model.Client, string, *oautherr.Error) {
-	alias := v.Get("client_id")
-	switch {
-	case v.Repeated("client_id") || v.Repeated("redirect_uri"):
-		return nil, "", oautherr.New(oautherr.InvalidRequest, "client_id or redirect_uri is there more than once")
-	case alias == "":
-		return nil, "", oautherr.New(oautherr.InvalidRequest, "client_id is missing")
-	}
-	client, ok := r.ClientByAlias(alias)
-	if !ok {
-		return nil, "", oautherr.New(oautherr.InvalidRequest, "client_id names no client of this service")
-	}
-	uri := v.Get("redirect_uri")
-	if uri == "" {
-		// RFC 6749 §3.1.2.3: it may be left out when only one is registered.
-		if v.Has("redirect_uri") || len(client.RedirectURIs) != 1 {
-			return client, "", oautherr.New(oautherr.InvalidRequest, "redirect_uri is missing")
+		merged, err := withRequestObject(ctx, r, client, v)
+		if err != nil && !errors.As(err, &object) {
+			return nil, err
 		}
-		return client, client.RedirectURIs[0], nil
+		if err == nil {
+			v = merged
+		}
 	}
-	if !RedirectMatches(client.RedirectURIs, uri) {
-		return client, "", oautherr.New(oautherr.InvalidRequest, "redirect_uri is not one that the client has registered")
+	d, refusal := newDestination(client, v)
+	switch {
+	case refusal != nil && malformed != nil:
+		return nil, malformed
+	case refusal != nil && object != nil:
+		return nil, object
+	case refusal != nil:
+		return nil, refusal
 	}
-	return client, uri, nil
+	p := &pending{destination: *d}
+	switch {
+	case malformed != nil:
+		return p, malformed
+	case object != nil:
+		return p, object
+	}
+	return p, p.read(ctx, r, client, v, resp)
 }
 
 // keep stores the request and returns its ticket.

@@ -1,12 +1,6 @@
 package authorize
 
-import (
-	"net/url"
-	"strings"
-
-	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
-)
+import "strings"
 
 // RedirectMatches compares a redirect address with the registered ones,
 // character by character (RFC 9700 §4.1.3). Only the port of a loopback
@@ -47,27 +41,4 @@ func cutPort(s string) (rest string, ok bool) {
 		s = digits[n:]
 	}
 	return s, s == "" || s[0] == '/' || s[0] == '?'
-}
-
-// location adds the answer to the redirect address (RFC 6749 §4.1.2), with
-// the issuer that it comes from (RFC 9207 §2).
-func (p *pending) location(r *realm.Realm, name, value string, more ...string) string {
-	answer := url.Values{name: {value}, "iss": {r.Service.Issuer}}
-	for i := 0; i+1 < len(more); i += 2 {
-		if more[i+1] != "" {
-			answer.Set(more[i], more[i+1])
-		}
-	}
-	if p.HasState {
-		answer.Set("state", p.State)
-	}
-	separator := "?"
-	if strings.Contains(p.RedirectURI, "?") {
-		separator = "&"
-	}
-	return p.RedirectURI + separator + answer.Encode()
-}
-
-func (p *pending) errorLocation(r *realm.Realm, err *oautherr.Error) string {
-	return p.location(r, "error", err.Code, "error_description", oautherr.Text(err.Description))
 }

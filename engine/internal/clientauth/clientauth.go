@@ -3,6 +3,7 @@
 package clientauth
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 // Credentials are what came in the Authorization header, decoded.
@@ -23,62 +25,88 @@ type Credentials struct {
 	Present bool
 }
 
+// Endpoint is where a client authenticates.
+type Endpoint struct {
+	Address string // an audience that a client assertion may have
+	Methods []model.ClientAuthMethod
+}
+
 // errUnknown is the one answer to every failure, so that nobody can find out
 // which clients there are; its cause is for the log.
 var errUnknown = oautherr.New(oautherr.InvalidClient, "the client is unknown or its authentication failed")
 
 // Read parses the parameters of a request that a client makes directly, and
-// authenticates the client by one of the methods that the endpoint allows.
-func Read(r *realm.Realm, parameters string, basic Credentials, allowed []model.ClientAuthMethod) (params.Values, *model.Client, *oautherr.Error) {
-	v, refusal := params.Parse(parameters)
+// authenticates the client by one of the methods that the endpoint allows. The
+// error is an *oautherr.Error, or the store's.
+func Read(ctx context.Context, r *realm.Realm, parameters string, basic Credentials, at Endpoint) (params.Values, *model.Client, error) {
+	v, refusal := params.Parse(parameters, r.Service.MaxRequestBytes)
 	if refusal != nil {
 		return v, nil, refusal
 	}
-	client, refusal := authenticate(r, v, basic, allowed)
-	return v, client, refusal
+	p, refusal := presented(v, basic)
+	if refusal != nil {
+		return v, nil, refusal
+	}
+	client, err := r.ClientByAlias(ctx, p.id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return v, nil, errUnknown.Because(errors.New("no such client"))
+	case err != nil:
+		return v, nil, err
+	case !p.by(client.TokenAuthMethod):
+		return v, nil, errUnknown.Because(fmt.Errorf("the client is registered for %s", client.TokenAuthMethod))
+	case !slices.Contains(at.Methods, client.TokenAuthMethod):
+		return v, nil, errUnknown.Because(fmt.Errorf("%s is not allowed at this endpoint", client.TokenAuthMethod))
+	case client.TokenAuthMethod == model.AuthNone:
+		return v, client, nil
+	case client.TokenAuthMethod != model.AuthPrivateKeyJWT && client.SecretExpired(r.Now().Unix()):
+		return v, nil, errUnknown.Because(errors.New("the client secret has expired"))
+	case p.assertion != nil:
+		return v, client, verifyAssertion(ctx, r, client, p.assertion, at)
+	case !secretMatches(client, p.secret):
+		return v, nil, errUnknown.Because(errors.New("wrong secret"))
+	}
+	return v, client, nil
 }
 
-// authenticate finds the client and verifies its credentials by the one method
-// that it is registered for, provided that the endpoint allows that method.
-func authenticate(r *realm.Realm, v params.Values, basic Credentials, allowed []model.ClientAuthMethod) (*model.Client, *oautherr.Error) {
-	id, secret, method, err := presented(v, basic)
-	if err != nil {
-		return nil, err
+// proof is what a request presents.
+type proof struct {
+	id        string
+	method    model.ClientAuthMethod // empty for an assertion, of which there are two
+	secret    string
+	assertion *assertion
+}
+
+// by reports whether the proof is of the method that a client is registered for.
+func (p *proof) by(m model.ClientAuthMethod) bool {
+	if p.assertion != nil {
+		return m.Assertion()
 	}
-	client, ok := r.ClientByAlias(id)
-	switch {
-	case !ok:
-		return nil, errUnknown.Because(errors.New("no such client"))
-	case client.TokenAuthMethod != method:
-		return nil, errUnknown.Because(fmt.Errorf("the client is registered for %s and used %s", client.TokenAuthMethod, method))
-	case !slices.Contains(allowed, method):
-		return nil, errUnknown.Because(fmt.Errorf("%s is not allowed at this endpoint", method))
-	case method != model.AuthNone && !secretMatches(client, secret):
-		return nil, errUnknown.Because(errors.New("wrong secret"))
-	}
-	return client, nil
+	return m == p.method
 }
 
 // presented reads which method the request uses. Using two at once is refused
 // (RFC 6749 §2.3).
-func presented(v params.Values, basic Credentials) (id, secret string, _ model.ClientAuthMethod, _ *oautherr.Error) {
+func presented(v params.Values, basic Credentials) (*proof, *oautherr.Error) {
 	inBody := v.Has("client_secret")
+	asserted := v.Has("client_assertion") || v.Has("client_assertion_type")
+	named := v.Get("client_id")
 	switch {
-	case v.Has("client_assertion") || v.Has("client_assertion_type"):
-		return "", "", "", errUnknown.Because(errors.New("client assertions are not supported"))
-	case basic.Present && inBody:
-		return "", "", "", oautherr.New(oautherr.InvalidRequest, "the client authenticates in more than one way")
+	case basic.Present && (inBody || asserted) || inBody && asserted:
+		return nil, oautherr.New(oautherr.InvalidRequest, "the client authenticates in more than one way")
+	case asserted:
+		return readAssertion(v)
 	case basic.Present:
-		if named := v.Get("client_id"); named != "" && named != basic.ClientID {
-			return "", "", "", oautherr.New(oautherr.InvalidRequest, "client_id differs from the Authorization header")
+		if named != "" && named != basic.ClientID {
+			return nil, oautherr.New(oautherr.InvalidRequest, "client_id differs from the Authorization header")
 		}
-		return basic.ClientID, basic.ClientSecret, model.AuthClientSecretBasic, nil
-	case v.Get("client_id") == "":
-		return "", "", "", oautherr.New(oautherr.InvalidClient, "the request does not authenticate a client: use the Authorization header or the client_id parameter")
+		return &proof{id: basic.ClientID, method: model.AuthClientSecretBasic, secret: basic.ClientSecret}, nil
+	case named == "":
+		return nil, oautherr.New(oautherr.InvalidClient, "the request does not authenticate a client: use the Authorization header or the client_id parameter")
 	case inBody:
-		return v.Get("client_id"), v.Get("client_secret"), model.AuthClientSecretPost, nil
+		return &proof{id: named, method: model.AuthClientSecretPost, secret: v.Get("client_secret")}, nil
 	default:
-		return v.Get("client_id"), "", model.AuthNone, nil
+		return &proof{id: named, method: model.AuthNone}, nil
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/mint"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/token"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -22,9 +22,10 @@ type Found struct {
 	Client    *model.Client
 	Grant     model.Grant
 	Scopes    []string
-	ExpiresAt int64 // Unix seconds
-	Refresh   bool  // a refresh token, not an access token
-	Replaced  bool  // a refresh token that has a successor
+	Audience  []string // of an access token
+	ExpiresAt int64    // Unix seconds
+	Refresh   bool     // a refresh token, not an access token
+	Replaced  bool     // a refresh token that has a successor
 }
 
 // IssuedAt is when the token was issued, in Unix seconds: its id says so.
@@ -52,6 +53,7 @@ func FindAccess(ctx context.Context, r *realm.Realm, text string) (*Found, error
 	if f.Scopes == nil {
 		f.Scopes = g.Scopes
 	}
+	f.Audience = mint.Audience(r, &g, row.Resources)
 	return f.check(ctx, r)
 }
 
@@ -75,9 +77,15 @@ func FindRefresh(ctx context.Context, r *realm.Realm, text string) (*Found, erro
 
 // check holds a row against the clock, the clients and the users of now.
 func (f *Found) check(ctx context.Context, r *realm.Realm) (*Found, error) {
-	client, ok := r.Client(f.Grant.Client)
-	if !ok || f.ExpiresAt <= r.Now().Unix() {
+	if f.ExpiresAt <= r.Now().Unix() {
 		return nil, nil
+	}
+	client, err := r.Client(ctx, f.Grant.Client)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	f.Client = client
 	active, err := r.SubjectActive(ctx, f.Grant.Subject)
@@ -108,16 +116,16 @@ func findJWT(ctx context.Context, r *realm.Realm, text string) (row model.Access
 	}
 	var claims struct {
 		Issuer    string `json:"iss"`
-		Audience  string `json:"aud"`
+		Audience  any    `json:"aud"`
 		ExpiresAt int64  `json:"exp"`
 		IssuedAt  int64  `json:"iat"`
 		ID        string `json:"jti"`
 	}
 	if json.Unmarshal(body, &claims) != nil || claims.Issuer != r.Service.Issuer ||
-		claims.Audience == "" || claims.IssuedAt == 0 || claims.ExpiresAt <= r.Now().Unix() {
+		claims.Audience == nil || claims.IssuedAt == 0 || claims.ExpiresAt <= r.Now().Unix() {
 		return row, g, store.ErrNotFound
 	}
-	id, ok := token.ParseJTI(claims.ID)
+	id, ok := mint.ParseJTI(claims.ID)
 	if !ok {
 		return row, g, store.ErrNotFound
 	}

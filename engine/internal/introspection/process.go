@@ -46,6 +46,7 @@ type Response struct {
 	AuthTime    int64 // Unix seconds; 0: unknown
 	ACR         string
 	AMR         []string
+	Properties  []model.Property
 }
 
 // Process answers an introspection request. The error is the store's.
@@ -56,9 +57,10 @@ func Process(ctx context.Context, r *realm.Realm, req Request) (*Response, error
 	}
 	resp.Usable, resp.Sufficient = true, resp.Action == model.ActionOK
 	resp.Token, resp.Client, resp.ClientAlias, resp.Grant = f.ID, f.Client.ID, f.Client.Alias, f.Grant.ID
-	resp.Subject, resp.Scopes, resp.Audience = f.Grant.Subject, f.Scopes, []string{r.Service.Issuer}
+	resp.Subject, resp.Scopes, resp.Audience = f.Grant.Subject, f.Scopes, f.Audience
 	resp.ExpiresAt, resp.IssuedAt = f.ExpiresAt, f.IssuedAt()
 	resp.AuthTime, resp.ACR, resp.AMR = f.Grant.AuthTime, f.Grant.Claims.ACR, f.Grant.Claims.AMR
+	resp.Properties = f.Grant.Claims.Properties
 	return resp, nil
 }
 

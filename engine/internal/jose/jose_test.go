@@ -23,26 +23,36 @@ func openRing(t testing.TB) *keys.Ring {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keys.Open(ctx, st, keys.Master{1}, service, time.Now())
+	var algs []string
+	for _, alg := range model.DefaultAlgs {
+		algs = append(algs, string(alg))
+	}
+	ring, err := keys.Open(ctx, st, keys.Master{1}, service, algs, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ring
 }
 
+func sign(t testing.TB, key *keys.Key) string {
+	t.Helper()
+	token, err := Sign(t.Context(), NewPool(1), key, TypeAccessToken, []byte(`{"iss":"x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
 // Nothing is accepted but what Sign made, to the letter (threats.md 13).
 func FuzzVerify(f *testing.F) {
 	ring := openRing(f)
 	good := map[string]bool{}
-	for _, alg := range model.SignAlgs {
-		key, err := ring.Signer(alg, time.Now())
+	for _, alg := range model.DefaultAlgs {
+		key, err := ring.Signer(alg, "", time.Now())
 		if err != nil {
 			f.Fatal(err)
 		}
-		token, err := Sign(key, TypeAccessToken, []byte(`{"iss":"x"}`))
-		if err != nil {
-			f.Fatal(err)
-		}
+		token := sign(f, key)
 		good[token] = true
 		f.Add(token)
 	}
@@ -57,15 +67,12 @@ func FuzzVerify(f *testing.F) {
 
 func TestVerify(t *testing.T) {
 	ring := openRing(t)
-	for _, alg := range model.SignAlgs {
-		key, err := ring.Signer(alg, time.Now())
+	for _, alg := range model.DefaultAlgs {
+		key, err := ring.Signer(alg, "", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := Sign(key, TypeAccessToken, []byte(`{"iss":"x"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
+		token := sign(t, key)
 		claims, err := Verify(ring, token, TypeAccessToken, time.Now())
 		if err != nil || string(claims) != `{"iss":"x"}` {
 			t.Errorf("%s: %s %v", alg, claims, err)
@@ -77,17 +84,17 @@ func TestVerify(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	ring := openRing(b)
+	ring, pool := openRing(b), NewPool(1)
 	claims := []byte(`{"iss":"https://as.example.com","sub":"alice","aud":"https://as.example.com","exp":1800000000,"iat":1790000000,"jti":"abcdefgh","client_id":"web","scope":"orders:read"}`)
-	for _, alg := range model.SignAlgs {
-		key, err := ring.Signer(alg, time.Now())
+	for _, alg := range model.DefaultAlgs {
+		key, err := ring.Signer(alg, "", time.Now())
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run(string(alg), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Sign(key, TypeAccessToken, claims); err != nil {
+				if _, err := Sign(b.Context(), pool, key, TypeAccessToken, claims); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -97,15 +104,12 @@ func BenchmarkSign(b *testing.B) {
 
 func BenchmarkVerify(b *testing.B) {
 	ring := openRing(b)
-	for _, alg := range model.SignAlgs {
-		key, err := ring.Signer(alg, time.Now())
+	for _, alg := range model.DefaultAlgs {
+		key, err := ring.Signer(alg, "", time.Now())
 		if err != nil {
 			b.Fatal(err)
 		}
-		token, err := Sign(key, TypeAccessToken, []byte(`{"iss":"x"}`))
-		if err != nil {
-			b.Fatal(err)
-		}
+		token := sign(b, key)
 		b.Run(string(alg), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

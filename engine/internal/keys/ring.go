@@ -1,75 +1,95 @@
 package keys
 
 import (
+	"cmp"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/lestrrat-go/jwx/v2/jwk"
-
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
-
-const rsaBits = 2048
-
-// Key is one signing key, opened.
-type Key struct {
-	KID       string
-	Alg       model.SignAlg
-	Private   crypto.Signer
-	NotBefore int64 // Unix seconds
-	ExpiresAt int64 // Unix seconds; 0: not retired
-	public    jwk.Key
-}
 
 // Ring is the set of keys of one service. Reading it takes no lock; Reload
 // replaces the set as a whole. It is safe for concurrent use.
 type Ring struct {
 	service model.ID
 	master  Master
-	store   store.Store
+	store   store.Store // nil: the keys were given, and stay as they are
 	set     atomic.Pointer[[]Key]
 }
 
-// Open loads the keys of a service, and makes the first ones where there are none.
-func Open(ctx context.Context, st store.Store, master Master, service model.ID, now time.Time) (*Ring, error) {
+// Open loads the keys of a service, and makes those of the algorithms that have none.
+func Open(ctx context.Context, st store.Store, master Master, service model.ID, algs []string, now time.Time) (*Ring, error) {
 	r := &Ring{service: service, master: master, store: st}
 	if err := r.Reload(ctx); err != nil {
 		return nil, err
 	}
-	if len(*r.set.Load()) > 0 {
-		return r, nil
-	}
-	first := make([]model.Key, 0, len(model.SignAlgs))
-	for _, alg := range model.SignAlgs {
+	var made []model.Key
+	for _, alg := range algs {
+		if r.has(alg) {
+			continue
+		}
 		key, err := r.generate(alg, now.Unix())
 		if err != nil {
 			return nil, err
 		}
-		first = append(first, key)
+		made = append(made, key)
+	}
+	if len(made) == 0 {
+		return r, nil
+	}
+	steps := []store.Step{store.InsertFirstKeys{Service: service, Keys: made}}
+	if len(*r.set.Load()) > 0 {
+		steps = nil
+		for _, key := range made {
+			steps = append(steps, store.InsertKey{Key: key})
+		}
 	}
 	// Another process may have been first: then its keys are the ones.
-	err := st.Write(ctx, store.InsertFirstKeys{Service: service, Keys: first})
-	if err != nil && !errors.Is(err, store.ErrConflict) {
-		return nil, fmt.Errorf("storing the first keys: %w", err)
+	if err := st.Write(ctx, steps...); err != nil && !errors.Is(err, store.ErrConflict) {
+		return nil, fmt.Errorf("storing new keys: %w", err)
 	}
 	return r, r.Reload(ctx)
 }
 
+// Given returns a ring of the keys in a JWK Set, private ones.
+func Given(jwks string) (*Ring, error) {
+	var document struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal([]byte(jwks), &document); err != nil {
+		return nil, errors.New("jwks is not a JWK Set")
+	}
+	set := make([]Key, 0, len(document.Keys))
+	for i, raw := range document.Keys {
+		key, err := parseGiven(raw)
+		if err != nil {
+			return nil, fmt.Errorf("jwks: key %d: %w", i+1, err)
+		}
+		if slices.ContainsFunc(set, func(k Key) bool { return k.KID == key.KID }) {
+			return nil, fmt.Errorf("jwks: the key id %q is there twice", key.KID)
+		}
+		set = append(set, key)
+	}
+	r := new(Ring)
+	r.set.Store(&set)
+	return r, nil
+}
+
+func (r *Ring) has(alg string) bool {
+	return slices.ContainsFunc(*r.set.Load(), func(k Key) bool { return k.Alg == alg && k.ExpiresAt == 0 })
+}
+
 // Reload reads the keys from the store again.
 func (r *Ring) Reload(ctx context.Context) error {
+	if r.store == nil {
+		return nil
+	}
 	rows, err := r.store.Keys(ctx, r.service)
 	if err != nil {
 		return fmt.Errorf("reading keys: %w", err)
@@ -82,34 +102,40 @@ func (r *Ring) Reload(ctx context.Context) error {
 		}
 		set = append(set, key)
 	}
-	// Newest first, so that the first match is the one to sign with.
+	// Newest first, so that the first match is the one to sign with; of two in
+	// one second, the one that is not retired.
 	slices.SortFunc(set, func(a, b Key) int {
-		if a.NotBefore != b.NotBefore {
-			return int(min(max(b.NotBefore-a.NotBefore, -1), 1))
-		}
-		if a.KID < b.KID {
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(b.NotBefore, a.NotBefore), cmp.Compare(a.ExpiresAt, b.ExpiresAt), cmp.Compare(a.KID, b.KID))
 	})
 	r.set.Store(&set)
 	return nil
 }
 
-// Signer returns the key to sign with now: the newest of the algorithm that
-// has begun and has not ended.
-func (r *Ring) Signer(alg model.SignAlg, now time.Time) (*Key, error) {
+// Signer returns the key to sign with now: the one of that id if it is of the
+// algorithm, else the newest of the algorithm that has begun and has not ended.
+func (r *Ring) Signer(alg model.SignAlg, kid string, now time.Time) (*Key, error) {
 	at := now.Unix()
+	var first *Key
 	set := *r.set.Load()
 	for i := range set {
-		if k := &set[i]; k.Alg == alg && k.NotBefore <= at && k.live(at) {
+		k := &set[i]
+		if k.Alg != string(alg) || k.NotBefore > at || !k.live(at) {
+			continue
+		}
+		if kid == "" || k.KID == kid {
 			return k, nil
 		}
+		if first == nil {
+			first = k
+		}
 	}
-	return nil, fmt.Errorf("no %s key signs at present", alg)
+	if first == nil {
+		return nil, fmt.Errorf("no %s key signs at present", alg)
+	}
+	return first, nil
 }
 
-// Verifier returns the public key of that id, unless it has been withdrawn.
+// Verifier returns the key of that id, unless it has been withdrawn.
 func (r *Ring) Verifier(kid string, now time.Time) (*Key, bool) {
 	set := *r.set.Load()
 	for i := range set {
@@ -120,20 +146,53 @@ func (r *Ring) Verifier(kid string, now time.Time) (*Key, bool) {
 	return nil, false
 }
 
-func (k *Key) live(at int64) bool { return k.ExpiresAt == 0 || k.ExpiresAt > at }
+// Decrypters returns the keys that a message of that algorithm may have been
+// written to: of that key id, or all when it names none.
+func (r *Ring) Decrypters(alg model.EncAlg, kid string, now time.Time) []*Key {
+	var list []*Key
+	set := *r.set.Load()
+	for i := range set {
+		k := &set[i]
+		if k.decrypts(alg) && k.live(now.Unix()) && (kid == "" || k.KID == kid) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// Algs lists the algorithms that something can be signed with now.
+func (r *Ring) Algs(now time.Time) []model.SignAlg {
+	algs := []model.SignAlg{}
+	for _, alg := range model.AsymmetricAlgs {
+		if _, err := r.Signer(alg, "", now); err == nil {
+			algs = append(algs, alg)
+		}
+	}
+	return algs
+}
+
+// EncAlgs lists the algorithms by which something can be written to the service.
+func (r *Ring) EncAlgs(now time.Time) []model.EncAlg {
+	algs := []model.EncAlg{}
+	for _, alg := range model.EncAlgs {
+		if !alg.Symmetric() && len(r.Decrypters(alg, "", now)) > 0 {
+			algs = append(algs, alg)
+		}
+	}
+	return algs
+}
 
 // PublicSet returns the JWK Set (RFC 7517 §5) of what may be met now or soon.
 func (r *Ring) PublicSet(now time.Time) ([]byte, error) {
-	public := jwk.NewSet()
+	document := struct {
+		Keys []json.RawMessage `json:"keys"`
+	}{Keys: []json.RawMessage{}}
 	for _, k := range *r.set.Load() {
-		if !k.live(now.Unix()) {
-			continue
-		}
-		if err := public.AddKey(k.public); err != nil {
-			return nil, err
+		if k.live(now.Unix()) {
+			document.Keys = append(document.Keys, k.public)
 		}
 	}
-	return json.Marshal(public)
+	return json.Marshal(document)
 }
 
 // Rotation says when the keys of a rotation take over.
@@ -142,113 +201,69 @@ type Rotation struct {
 	Overlap  time.Duration // how long the old key verifies after that
 }
 
-// Rotate adds a key of each algorithm and retires the ones before it. It
-// returns the new key ids.
-func (r *Ring) Rotate(ctx context.Context, algs []model.SignAlg, plan Rotation, now time.Time) ([]string, error) {
-	begin := now.Add(plan.Announce).Unix()
-	end := now.Add(plan.Announce).Add(plan.Overlap).Unix()
-	var steps []store.Step
-	var kids []string
+// ErrGiven says that the keys stand in the configuration, where they are rotated.
+var ErrGiven = errors.New("the keys of this service are given by its setting jwks")
+
+// inUse are the algorithms that have keys which are not retired.
+func (r *Ring) inUse() []string {
+	var algs []string
+	for _, k := range *r.set.Load() {
+		if k.ExpiresAt == 0 && !slices.Contains(algs, k.Alg) {
+			algs = append(algs, k.Alg)
+		}
+	}
+	return algs
+}
+
+// Rotate adds a key of each algorithm, or of all that have keys, and retires
+// the ones before it. It returns the new key ids.
+func (r *Ring) Rotate(ctx context.Context, algs []string, plan Rotation, now time.Time) ([]string, error) {
+	if len(algs) == 0 {
+		algs = r.inUse()
+	}
+	var rows []model.Key
 	for _, alg := range algs {
-		key, err := r.generate(alg, begin)
+		row, err := r.generate(alg, now.Add(plan.Announce).Unix())
 		if err != nil {
 			return nil, err
 		}
-		kids = append(kids, key.KID)
-		steps = append(steps, store.InsertKey{Key: key},
-			store.RetireKeys{Service: r.service, Alg: alg, Except: key.KID, ExpiresAt: end})
+		rows = append(rows, row)
+	}
+	return r.replace(ctx, rows, plan, now)
+}
+
+// Import adds the private keys of a JWK Set and retires those of the same
+// algorithms before them. It returns the new key ids.
+func (r *Ring) Import(ctx context.Context, jwks string, plan Rotation, now time.Time) ([]string, error) {
+	given, err := Given(jwks)
+	if err != nil {
+		return nil, err
+	}
+	var rows []model.Key
+	for _, k := range *given.set.Load() {
+		row, err := r.seal(k.KID, k.Alg, k.private, now.Add(plan.Announce).Unix())
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return r.replace(ctx, rows, plan, now)
+}
+
+func (r *Ring) replace(ctx context.Context, rows []model.Key, plan Rotation, now time.Time) ([]string, error) {
+	if r.store == nil {
+		return nil, ErrGiven
+	}
+	end := now.Add(plan.Announce).Add(plan.Overlap).Unix()
+	var steps []store.Step
+	var kids []string
+	for _, row := range rows {
+		kids = append(kids, row.KID)
+		steps = append(steps, store.InsertKey{Key: row},
+			store.RetireKeys{Service: r.service, Alg: row.Alg, Except: row.KID, ExpiresAt: end})
 	}
 	if err := r.store.Write(ctx, steps...); err != nil {
 		return nil, fmt.Errorf("storing the new keys: %w", err)
 	}
 	return kids, r.Reload(ctx)
-}
-
-// generate makes a key. Its id is its thumbprint (RFC 7638), so that two keys
-// never share one.
-func (r *Ring) generate(alg model.SignAlg, notBefore int64) (model.Key, error) {
-	private, err := newPrivate(alg)
-	if err != nil {
-		return model.Key{}, fmt.Errorf("making an %s key: %w", alg, err)
-	}
-	key, err := jwk.FromRaw(private)
-	if err != nil {
-		return model.Key{}, err
-	}
-	if err := jwk.AssignKeyID(key); err != nil {
-		return model.Key{}, err
-	}
-	plain, err := json.Marshal(key)
-	if err != nil {
-		return model.Key{}, err
-	}
-	row := model.Key{Service: r.service, KID: key.KeyID(), Alg: alg, NotBefore: notBefore}
-	row.Sealed, err = r.master.seal(r.service, row.KID, plain)
-	return row, err
-}
-
-func newPrivate(alg model.SignAlg) (crypto.Signer, error) {
-	switch alg {
-	case model.RS256:
-		return rsa.GenerateKey(rand.Reader, rsaBits)
-	case model.ES256:
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case model.EdDSA:
-		_, private, err := ed25519.GenerateKey(rand.Reader)
-		return private, err
-	default:
-		return nil, errors.New("unknown algorithm")
-	}
-}
-
-// signer makes a raw private key ready to sign with.
-func signer(raw any) (crypto.Signer, error) {
-	switch private := raw.(type) {
-	case *rsa.PrivateKey:
-		private.Precompute() // jwx leaves it out, and each signature would do it again
-		return private, nil
-	case *ecdsa.PrivateKey:
-		return deterministic{private}, nil
-	case ed25519.PrivateKey:
-		return private, nil
-	default:
-		return nil, errors.New("not a private key")
-	}
-}
-
-// deterministic signs as RFC 6979 has it, which RFC 8725 §3.2 asks of JWTs: no
-// weak random number can give the key away.
-type deterministic struct{ *ecdsa.PrivateKey }
-
-// Sign is part of crypto.Signer.
-func (d deterministic) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return d.PrivateKey.Sign(nil, digest, opts)
-}
-
-func (r *Ring) unseal(row model.Key) (Key, error) {
-	plain, err := r.master.open(r.service, row.KID, row.Sealed)
-	if err != nil {
-		return Key{}, err
-	}
-	private, err := jwk.ParseKey(plain)
-	if err != nil {
-		return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
-	}
-	key := Key{KID: row.KID, Alg: row.Alg, NotBefore: row.NotBefore, ExpiresAt: row.ExpiresAt}
-	var raw any
-	if err := private.Raw(&raw); err != nil {
-		return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
-	}
-	if key.Private, err = signer(raw); err != nil {
-		return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
-	}
-	if key.public, err = private.PublicKey(); err != nil {
-		return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
-	}
-	for name, value := range map[string]any{jwk.AlgorithmKey: string(row.Alg), jwk.KeyUsageKey: "sig"} {
-		if err := key.public.Set(name, value); err != nil {
-			return Key{}, fmt.Errorf("key %s: %w", row.KID, err)
-		}
-	}
-	return key, nil
 }

@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
@@ -22,9 +21,9 @@ type Master [32]byte
 // ErrWrongMaster says that what is in the store was sealed under another key.
 var ErrWrongMaster = errors.New("the master key does not open what the store holds; was it replaced or restored from elsewhere?")
 
-// seal encrypts plain with AES-256-GCM, bound to the service and the name, so
+// Seal encrypts plain with AES-256-GCM, bound to the service and the name, so
 // that a row moved to another place does not open.
-func (m *Master) seal(service model.ID, name string, plain []byte) ([]byte, error) {
+func (m *Master) Seal(service model.ID, name string, plain []byte) ([]byte, error) {
 	aead, err := m.aead()
 	if err != nil {
 		return nil, err
@@ -36,18 +35,19 @@ func (m *Master) seal(service model.ID, name string, plain []byte) ([]byte, erro
 	return aead.Seal(nonce, nonce, plain, binding(service, name)), nil
 }
 
-func (m *Master) open(service model.ID, name string, sealed []byte) ([]byte, error) {
+// Open decrypts what Seal has made for the same service and name.
+func (m *Master) Open(service model.ID, name string, sealed []byte) ([]byte, error) {
 	aead, err := m.aead()
 	if err != nil {
 		return nil, err
 	}
 	if len(sealed) < aead.NonceSize() {
-		return nil, fmt.Errorf("key %s: %w", name, ErrWrongMaster)
+		return nil, ErrWrongMaster
 	}
 	nonce, body := sealed[:aead.NonceSize()], sealed[aead.NonceSize():]
 	plain, err := aead.Open(nil, nonce, body, binding(service, name))
 	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", name, ErrWrongMaster)
+		return nil, ErrWrongMaster
 	}
 	return plain, nil
 }
@@ -65,13 +65,18 @@ func binding(service model.ID, name string) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(service)), name...)
 }
 
-// Derivation is the key of a service under which the successors of refresh
-// tokens are derived.
+// Derivation is a key of a service from which other secrets are derived.
 type Derivation [32]byte
 
-// Derive returns the derivation key of a service.
-func (m *Master) Derive(service model.ID) (d Derivation, err error) {
-	info := string(binding(service, "gatehouse refresh token succession"))
+// What derivation keys are for.
+const (
+	PurposeSuccession = "gatehouse refresh token succession"
+	PurposePairwise   = "gatehouse pairwise subjects"
+)
+
+// Derive returns the derivation key of a service for one purpose.
+func (m *Master) Derive(service model.ID, purpose string) (d Derivation, err error) {
+	info := string(binding(service, purpose))
 	key, err := hkdf.Key(sha256.New, m[:], nil, info, len(d))
 	copy(d[:], key)
 	return d, err

@@ -95,6 +95,14 @@ const (
 	ConsentRequired         = "consent_required"          // OpenID Connect Core §3.1.2.6
 	InteractionRequired     = "interaction_required"      // OpenID Connect Core §3.1.2.6
 	AccountSelectionReq     = "account_selection_required"
+	InvalidTarget           = "invalid_target" // RFC 8707 §2
+	UnmetAuthentication     = "unmet_authentication_requirements"
+	InvalidRequestObject    = "invalid_request_object"  // OpenID Connect Core §3.1.2.6
+	InvalidRequestURI       = "invalid_request_uri"     // OpenID Connect Core §3.1.2.6
+	InvalidRedirectURI      = "invalid_redirect_uri"    // RFC 7591 §3.2.2
+	InvalidClientMetadata   = "invalid_client_metadata" // RFC 7591 §3.2.2
+	InvalidSoftwareStmt     = "invalid_software_statement"
+	UnapprovedSoftwareStmt  = "unapproved_software_statement"
 	RequestNotSupported     = "request_not_supported"     // OpenID Connect Core §3.1.2.6
 	RequestURINotSupported  = "request_uri_not_supported" // OpenID Connect Core §3.1.2.6
 	RegistrationNotSupp     = "registration_not_supported"

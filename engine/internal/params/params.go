@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	// MaxBytes bounds the whole text.
-	MaxBytes = 32 << 10
 	// MaxCount bounds the number of parameters.
 	MaxCount = 64
 	// MaxValue bounds one value, in bytes after decoding.
 	MaxValue = 16 << 10
 )
+
+// multiple is the one parameter that may be there more than once (RFC 8707 §2).
+const multiple = "resource"
 
 // Values are the parameters of one request.
 type Values struct {
@@ -29,14 +30,14 @@ type Values struct {
 
 type pair struct{ name, value string }
 
-// Parse reads the text of a query or a form. A parameter that is there twice
+// Parse reads the text of a query or a form, of at most that many bytes. A parameter that is there twice
 // is refused (RFC 6749 §3.1, §3.2; CVE-2026-9689); one without a value counts
 // as absent (the same sections). Unknown parameters are kept, and ignored by
 // whoever does not ask for them. What was read comes back with the error, for
 // an authorization endpoint that wants to tell the client.
-func Parse(text string) (Values, *oautherr.Error) {
+func Parse(text string, most int64) (Values, *oautherr.Error) {
 	var v Values
-	if len(text) > MaxBytes {
+	if int64(len(text)) > most {
 		return v, refuse("the request is too long")
 	}
 	for count := 0; text != ""; {
@@ -52,7 +53,7 @@ func Parse(text string) (Values, *oautherr.Error) {
 		if err != nil {
 			return v, err
 		}
-		if v.Has(name) {
+		if v.named(name) && name != multiple {
 			v.repeated = append(v.repeated, name)
 			continue
 		}
@@ -84,14 +85,19 @@ func decode(item string) (name, value string, _ *oautherr.Error) {
 	return name, value, nil
 }
 
-// Has reports whether the parameter is there, with a value or without.
-func (v Values) Has(name string) bool {
-	for _, p := range v.pairs {
-		if p.name == name {
-			return true
-		}
+// SetAll puts values in place of those of the same name.
+func (v *Values) SetAll(name string, values []string) {
+	v.pairs = slices.DeleteFunc(v.pairs, func(p pair) bool { return p.name == name })
+	for _, value := range values {
+		v.pairs = append(v.pairs, pair{name, value})
 	}
-	return false
+}
+
+// Has reports whether the parameter is there: one without a value is not.
+func (v Values) Has(name string) bool { return v.Get(name) != "" }
+
+func (v Values) named(name string) bool {
+	return slices.ContainsFunc(v.pairs, func(p pair) bool { return p.name == name })
 }
 
 // Repeated reports whether the parameter was there more than once.
@@ -107,6 +113,22 @@ func (v Values) Get(name string) string {
 		}
 	}
 	return ""
+}
+
+// All returns the values of the one parameter that may be repeated, each once.
+func (v Values) All(name string) []string {
+	var list []string
+	for _, p := range v.pairs {
+		if p.name == name && p.value != "" && !slices.Contains(list, p.value) {
+			list = append(list, p.value)
+		}
+	}
+	return list
+}
+
+// Only drops every parameter but those that keep accepts.
+func (v *Values) Only(keep func(name string) bool) {
+	v.pairs = slices.DeleteFunc(v.pairs, func(p pair) bool { return !keep(p.name) })
 }
 
 // List splits a space-separated parameter, each member once, in order.

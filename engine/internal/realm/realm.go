@@ -1,17 +1,18 @@
 // Package realm is where a request is served: one service with its clients
-// and keys, and the house that all services share. A Realm is an immutable
-// snapshot; settings that change make a new one.
+// and keys, and the house that all services share.
 package realm
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -21,11 +22,14 @@ import (
 // House is what every realm of an engine shares.
 type House struct {
 	Store    store.Store
+	Master   keys.Master
 	Now      func() time.Time
 	Random   io.Reader
 	IDs      *handle.IDs
 	Subjects Subjects
 	Observe  func(model.Event)
+	Fetch    Fetcher
+	RSA      *jose.Pool
 }
 
 // Subjects knows which users there are. It must be safe for concurrent use.
@@ -34,75 +38,113 @@ type Subjects interface {
 	Active(ctx context.Context, service model.ID, subject string) (bool, error)
 }
 
-// Realm is one service, ready to serve.
+// Fetcher makes the requests that a client's settings lead to: *fetch.Client
+// does. It must be safe for concurrent use, and guarded (threats.md 21).
+type Fetcher interface {
+	Get(ctx context.Context, address string, accept ...string) (fetch.Document, error)
+	Do(ctx context.Context, r fetch.Request) (fetch.Response, error)
+}
+
+// Realm is one service, ready to serve. Its service and the clients that it
+// gives are immutable.
 type Realm struct {
 	*House
 	Service    *model.Service
 	Keys       *keys.Ring
 	Derivation keys.Derivation
 
-	byAlias map[string]*model.Client
-	byID    map[model.ID]*model.Client
+	pairwise   keys.Derivation
+	declared   map[string]*model.Client
+	byID       map[model.ID]*model.Client
+	registered registered
+	clientKeys clientKeys
 }
 
-// New makes the snapshot of a service. Client secrets in clear are replaced
-// by their hashes.
-func New(h *House, service model.Service, clients []model.Client, ring *keys.Ring, d keys.Derivation) (*Realm, error) {
+// New makes the realm of a service with the clients that its configuration declares.
+func New(h *House, service model.Service, clients []model.Client, ring *keys.Ring) (*Realm, error) {
 	r := &Realm{
-		House: h, Service: &service, Keys: ring, Derivation: d,
-		byAlias: make(map[string]*model.Client, len(clients)),
-		byID:    make(map[model.ID]*model.Client, len(clients)),
+		House: h, Service: &service, Keys: ring,
+		declared: make(map[string]*model.Client, len(clients)),
+		byID:     make(map[model.ID]*model.Client, len(clients)),
+	}
+	for purpose, key := range map[string]*keys.Derivation{keys.PurposeSuccession: &r.Derivation, keys.PurposePairwise: &r.pairwise} {
+		var err error
+		if *key, err = h.Master.Derive(service.ID, purpose); err != nil {
+			return nil, err
+		}
 	}
 	for _, c := range clients {
-		if c.ClientSecret != "" {
-			c.SecretHash = sha256.Sum256([]byte(c.ClientSecret))
-			c.ClientSecret = ""
-		}
-		if _, taken := r.byAlias[c.Alias]; taken {
+		if _, taken := r.declared[c.Alias]; taken {
 			return nil, fmt.Errorf("client %s is declared twice", c.Alias)
 		}
-		r.byAlias[c.Alias] = &c
+		hideSecret(&c)
+		r.declared[c.Alias] = &c
 		r.byID[c.ID] = &c
 	}
 	return r, nil
 }
 
-// ClientByAlias finds a client by the client_id that it presents.
-func (r *Realm) ClientByAlias(alias string) (*model.Client, bool) {
-	c, ok := r.byAlias[alias]
-	return c, ok
-}
-
-// Client finds a client by its id.
-func (r *Realm) Client(id model.ID) (*model.Client, bool) {
-	c, ok := r.byID[id]
-	return c, ok
-}
-
-// Supports reports whether the service has the grant type turned on.
-func (r *Realm) Supports(g model.GrantType) bool {
-	for _, supported := range r.Service.SupportedGrantTypes {
-		if supported == g {
-			return true
+// Scopes returns what a request gets of the scopes that it asks for: those that
+// the service supports and the client may request, or the default ones when it
+// asks for none. The others are ignored, as the rules of the parameter allow
+// (RFC 6749 §3.3); the answer names those that were granted.
+func (r *Realm) Scopes(c *model.Client, requested []string) ([]string, *oautherr.Error) {
+	if len(requested) > maxScopes {
+		return nil, oautherr.New(oautherr.InvalidScope, "there are too many scopes")
+	}
+	var scopes []string
+	for _, scope := range r.Service.SupportedScopes {
+		if len(requested) == 0 && scope.Default && c.MayRequest(scope.Name) {
+			scopes = append(scopes, scope.Name)
 		}
 	}
-	return false
-}
-
-// MaxScopes bounds the scopes of a request; a service has no more either.
-const MaxScopes = 255
-
-// Narrow keeps the scopes that the service supports and the client may
-// request. The others are ignored, as the scope parameter's rules allow
-// (RFC 6749 §3.3); the answer names those that were granted.
-func (r *Realm) Narrow(c *model.Client, requested []string) []string {
-	var scopes []string
 	for _, name := range requested {
 		if _, ok := r.Service.Scope(name); ok && c.MayRequest(name) {
 			scopes = append(scopes, name)
 		}
 	}
-	return scopes
+	switch {
+	case len(requested) > 0 && len(scopes) == 0:
+		return nil, oautherr.New(oautherr.InvalidScope, "none of the scopes is one that the client may request")
+	case len(scopes) == 0 && r.Service.ScopeRequired:
+		return nil, oautherr.New(oautherr.InvalidScope, "scope is missing: this service requires it")
+	}
+	return scopes, nil
+}
+
+// maxScopes bounds the scopes of a request; a service has no more either.
+const maxScopes = 255
+
+// duration is how long a token is good: what the client says, or else the
+// service, and no longer than any of its scopes says.
+func (r *Realm) duration(service, client int64, scopes []string, attribute string) int64 {
+	seconds := service
+	if client > 0 {
+		seconds = client
+	}
+	for _, name := range scopes {
+		if scope, ok := r.Service.Scope(name); ok && len(scope.Attributes) > 0 {
+			if limit := scope.Seconds(attribute); limit > 0 {
+				seconds = min(seconds, limit)
+			}
+		}
+	}
+	return seconds
+}
+
+// AccessTokenDuration is in seconds.
+func (r *Realm) AccessTokenDuration(c *model.Client, scopes []string) int64 {
+	return r.duration(r.Service.AccessTokenDuration, c.AccessTokenDuration, scopes, model.AttributeAccessTokenDuration)
+}
+
+// RefreshTokenDuration is in seconds.
+func (r *Realm) RefreshTokenDuration(c *model.Client, scopes []string) int64 {
+	return r.duration(r.Service.RefreshTokenDuration, c.RefreshTokenDuration, scopes, model.AttributeRefreshTokenDuration)
+}
+
+// IDTokenDuration is in seconds.
+func (r *Realm) IDTokenDuration(c *model.Client, scopes []string) int64 {
+	return r.duration(r.Service.IDTokenDuration, c.IDTokenDuration, scopes, model.AttributeIDTokenDuration)
 }
 
 // SubjectActive reports whether tokens of the subject may still be used.
@@ -134,6 +176,9 @@ func (r *Realm) Refuse(operation string, g model.GrantType, c *model.Client, ref
 		event.Client = c.Alias
 	}
 	r.Report(event)
+	if r.Service.ErrorDescriptionOmitted {
+		refusal = oautherr.New(refusal.Code, "")
+	}
 	if refusal.Code == oautherr.InvalidClient {
 		return model.ActionInvalidClient, refusal.JSON()
 	}
@@ -157,4 +202,9 @@ func (r *Realm) Write(ctx context.Context, build func() ([]store.Step, error)) e
 		}
 		return err
 	}
+}
+
+// Algs are the algorithms that ID tokens and userinfo can be signed with.
+func (r *Realm) Algs() []model.SignAlg {
+	return slices.Concat(r.Keys.Algs(r.Now()), model.SymmetricAlgs)
 }

@@ -4,6 +4,7 @@ package revocation
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
@@ -30,12 +31,17 @@ type Response struct {
 
 // Process answers a revocation request. The error is the store's.
 func Process(ctx context.Context, r *realm.Realm, req Request) (*Response, error) {
-	v, client, refusal := clientauth.Read(r, req.Parameters, req.Basic, r.Service.SupportedRevocationAuthMethods)
-	if refusal == nil && v.Get("token") == "" {
-		refusal = oautherr.New(oautherr.InvalidRequest, "token is missing")
+	v, client, err := clientauth.Read(ctx, r, req.Parameters, req.Basic,
+		clientauth.Endpoint{Address: r.Service.RevocationEndpoint, Methods: r.Service.SupportedRevocationAuthMethods})
+	if err == nil && v.Get("token") == "" {
+		err = oautherr.New(oautherr.InvalidRequest, "token is missing")
 	}
-	if refusal != nil {
+	var refusal *oautherr.Error
+	if errors.As(err, &refusal) {
 		return refuse(r, client, refusal), nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	f, err := find(ctx, r, v.Get("token"))
 	if err != nil {
@@ -67,7 +73,7 @@ func Grants(ctx context.Context, r *realm.Realm, subject string, client model.ID
 		return err
 	}
 	event := model.Event{Kind: model.EventRevoked, Operation: "revocation", Subject: subject}
-	if c, ok := r.Client(client); ok {
+	if c, err := r.Client(ctx, client); err == nil {
 		event.Client = c.Alias
 	}
 	r.Report(event)

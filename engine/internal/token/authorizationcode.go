@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/mint"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -43,10 +44,14 @@ func (p *Processor) authorizationCode(ctx context.Context, client *model.Client,
 	if refusal := checkCode(code, v); refusal != nil {
 		return refusal
 	}
+	of := mint.Whole(&g, client)
+	if of.Resources, err = resources(v, g.Claims.Resources); err != nil {
+		return err
+	}
 	if err := p.requireSubject(ctx, g.Subject); err != nil {
 		return err
 	}
-	pair, err := p.redeem(ctx, client, h, &g)
+	pair, err := p.redeem(ctx, h, of)
 	if errors.Is(err, store.ErrSpent) {
 		// Another request was faster, or the code has expired.
 		if h, err = p.Store.Handle(ctx, p.Service.ID, model.HandleCode, h.ID); err == nil && h.Redeemed {
@@ -60,8 +65,10 @@ func (p *Processor) authorizationCode(ctx context.Context, client *model.Client,
 	if err != nil {
 		return err
 	}
-	pair.describe(resp, &g)
-	resp.IDToken, err = p.idToken(&g, client, code.Nonce, code.AuthTimeWanted)
+	resp.issued(pair, pair.RefreshText)
+	resp.IDToken, err = mint.IDToken(ctx, p.Realm, &g, client, mint.Beside{
+		Nonce: code.Nonce, AccessToken: pair.Access.Text, AuthTime: code.AuthTimeWanted,
+	})
 	return err
 }
 
@@ -99,8 +106,11 @@ func checkCode(c *authorize.Code, v params.Values) error {
 	case verifier == "":
 		return oautherr.New(oautherr.InvalidGrant, "code_verifier is missing")
 	}
-	sum := sha256.Sum256([]byte(verifier))
-	own := base64.RawURLEncoding.EncodeToString(sum[:])
+	own := verifier
+	if !c.Plain {
+		sum := sha256.Sum256([]byte(verifier))
+		own = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
 	if len(verifier) < 43 || len(verifier) > 128 || subtle.ConstantTimeCompare([]byte(own), []byte(c.Challenge)) != 1 {
 		return oautherr.New(oautherr.InvalidGrant, "code_verifier does not match the code_challenge")
 	}
@@ -108,38 +118,43 @@ func checkCode(c *authorize.Code, v params.Values) error {
 }
 
 // redeem spends the code and stores what it yields, in one write.
-func (p *Processor) redeem(ctx context.Context, client *model.Client, h model.Handle, g *model.Grant) (*pair, error) {
-	var t *pair
+func (p *Processor) redeem(ctx context.Context, h model.Handle, of mint.Of) (*mint.Pair, error) {
+	var t *mint.Pair
 	err := p.Write(ctx, func() ([]store.Step, error) {
-		id := p.IDs.Next()
-		var secrets pairSecrets
-		var err error
-		if secrets.access, err = handle.NewSecret(p.Random); err != nil {
+		id, now := p.IDs.Next(), p.Now().Unix()
+		secrets, err := mint.NewSecrets(p.Realm)
+		if err != nil {
 			return nil, err
 		}
-		if secrets.refresh, err = handle.NewSecret(p.Random); err != nil {
-			return nil, err
-		}
-		if t, err = p.newPair(id, g, client, g.Scopes, p.refreshable(client, g), &secrets); err != nil {
+		if t, err = mint.NewPair(ctx, p.Realm, id, of, p.refreshUntil(of), &secrets); err != nil {
 			return nil, err
 		}
 		steps := []store.Step{
 			store.RedeemHandle{
-				Service: p.Service.ID, Kind: model.HandleCode, ID: h.ID, Now: p.Now().Unix(),
-				Keep: t.expiresAt(), // a second use must find it as long as there is something to revoke
+				Service: p.Service.ID, Kind: model.HandleCode, ID: h.ID, Now: now,
+				Keep: t.ExpiresAt(), // a second use must find it as long as there is something to revoke
 			},
-			store.ExtendGrant{Service: p.Service.ID, ID: g.ID, Until: t.expiresAt()},
+			store.ExtendGrant{Service: p.Service.ID, ID: of.Grant.ID, Until: t.ExpiresAt(), Access: id},
 		}
-		return append(steps, t.inserts()...), nil
+		steps = append(steps, t.Inserts()...)
+		return append(steps, mint.Only(p.Realm, of, id)...), nil
 	})
 	return t, err
+}
+
+// refreshUntil is when the refresh token of a new pair ends, 0 when there is none.
+func (p *Processor) refreshUntil(of mint.Of) int64 {
+	if !p.refreshable(of.Client, of.Grant) {
+		return 0
+	}
+	return p.Now().Unix() + p.RefreshTokenDuration(of.Client, of.Grant.Scopes)
 }
 
 // refreshable reports whether the grant comes with a refresh token: the client
 // is registered for it, and when the request is an OpenID Connect one, asked
 // for offline_access (OpenID Connect Core §11).
 func (p *Processor) refreshable(client *model.Client, g *model.Grant) bool {
-	return p.Supports(model.GrantRefreshToken) && client.Allows(model.GrantRefreshToken) &&
+	return p.Service.Supports(model.GrantRefreshToken) && client.Allows(model.GrantRefreshToken) &&
 		(slices.Contains(g.Scopes, "offline_access") || !slices.Contains(g.Scopes, "openid"))
 }
 

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/mint"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -19,25 +21,29 @@ import (
 var userScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
 // clientCredentials is RFC 6749 §4.4.
-func (p *Processor) clientCredentials(ctx context.Context, client *model.Client, v params.Values, resp *Response) error {
+func (p *Processor) clientCredentials(ctx context.Context, client *model.Client, v params.Values, properties []model.Property, resp *Response) error {
 	if client.Public() {
 		return oautherr.New(oautherr.UnauthorizedClient, "public clients may not use grant_type=client_credentials")
 	}
 	requested := v.List("scope")
-	if len(requested) > realm.MaxScopes {
-		return oautherr.New(oautherr.InvalidScope, "there are too many scopes")
+	scopes, refusal := p.Scopes(client, requested)
+	if refusal != nil {
+		return refusal
 	}
-	scopes := slices.DeleteFunc(p.Narrow(client, requested), func(s string) bool {
-		return slices.Contains(userScopes, s)
-	})
+	scopes = slices.DeleteFunc(scopes, func(s string) bool { return slices.Contains(userScopes, s) })
 	if len(requested) > 0 && len(scopes) == 0 {
 		return oautherr.New(oautherr.InvalidScope, "none of the scopes is one that the client may request for itself")
 	}
-	a, err := p.issueOwn(ctx, client, scopes)
+	targets, refusal := authorize.Resources(v)
+	if refusal != nil {
+		return refusal
+	}
+	a, err := p.issueOwn(ctx, client, scopes, model.GrantClaims{Resources: targets, Properties: properties})
 	if err != nil {
 		return err
 	}
-	resp.Scopes, resp.AccessToken, resp.AccessTokenExpiresAt = scopes, a.text, a.row.ExpiresAt
+	resp.Scopes, resp.Properties = scopes, properties
+	resp.AccessToken, resp.AccessTokenExpiresAt = a.Text, a.Row.ExpiresAt
 	return nil
 }
 
@@ -50,8 +56,8 @@ type ownGrants struct {
 }
 
 type ownKey struct {
-	client model.ID
-	scopes string
+	client            model.ID
+	scopes, resources string
 }
 
 // maxOwnGrants bounds the memory; beyond it, the cache starts again.
@@ -77,11 +83,14 @@ func (o *ownGrants) store(key ownKey, g *model.Grant) {
 // in seconds, so that not every token needs a new one.
 const ownGrantSlack = 60 * 60
 
-// issueOwn issues an access token to the client itself.
-func (p *Processor) issueOwn(ctx context.Context, client *model.Client, scopes []string) (a access, err error) {
-	key := ownKey{client.ID, join(scopes)}
-	until := p.Now().Unix() + p.Service.AccessTokenDuration
-	if g := p.own.load(key, until); g != nil {
+// issueOwn issues an access token to the client itself. One with properties of
+// its own has a grant of its own.
+func (p *Processor) issueOwn(ctx context.Context, client *model.Client, scopes []string, claims model.GrantClaims) (a mint.Access, err error) {
+	key := ownKey{client.ID, strings.Join(scopes, " "), strings.Join(claims.Resources, " ")}
+	lasts := p.AccessTokenDuration(client, scopes)
+	until := p.Now().Unix() + lasts
+	shared := len(claims.Properties) == 0
+	if g := p.own.load(key, until); g != nil && shared {
 		a, err = p.insertOwn(ctx, client, g, false)
 		if !errors.Is(err, store.ErrNotFound) {
 			return a, err
@@ -89,17 +98,17 @@ func (p *Processor) issueOwn(ctx context.Context, client *model.Client, scopes [
 		// The grant was revoked since: a new one is due.
 	}
 	g := &model.Grant{
-		Service: p.Service.ID, Client: client.ID, Scopes: scopes,
-		ExpiresAt: until + max(p.Service.AccessTokenDuration, ownGrantSlack),
+		Service: p.Service.ID, Client: client.ID, Scopes: scopes, Claims: claims,
+		ExpiresAt: until + max(lasts, ownGrantSlack),
 	}
-	if a, err = p.insertOwn(ctx, client, g, true); err == nil {
+	if a, err = p.insertOwn(ctx, client, g, true); err == nil && shared {
 		p.own.store(key, g)
 	}
 	return a, err
 }
 
 // insertOwn stores an access token, and before it its grant when that is new.
-func (p *Processor) insertOwn(ctx context.Context, client *model.Client, g *model.Grant, isNew bool) (a access, err error) {
+func (p *Processor) insertOwn(ctx context.Context, client *model.Client, g *model.Grant, isNew bool) (a mint.Access, err error) {
 	err = p.Write(ctx, func() ([]store.Step, error) {
 		secret, err := handle.NewSecret(p.Random)
 		if err != nil {
@@ -110,10 +119,10 @@ func (p *Processor) insertOwn(ctx context.Context, client *model.Client, g *mode
 			g.ID = p.IDs.Next()
 			steps = append(steps, store.InsertGrant{Grant: *g})
 		}
-		if a, err = p.newAccess(p.IDs.Next(), g, client, g.Scopes, &secret); err != nil {
+		if a, err = mint.NewAccess(ctx, p.Realm, p.IDs.Next(), mint.Whole(g, client), &secret); err != nil {
 			return nil, err
 		}
-		return append(steps, store.InsertAccessToken{Token: a.row}), nil
+		return append(steps, store.InsertAccessToken{Token: a.Row}), nil
 	})
 	return a, err
 }

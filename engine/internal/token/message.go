@@ -11,11 +11,16 @@ type Request struct {
 	Parameters string
 	// Basic is what came in the Authorization header.
 	Basic clientauth.Credentials
+	// Properties are extra properties of an access token that a client gets for
+	// itself; other tokens have those of their authorization.
+	Properties []model.Property
 }
 
 // Response says what to answer to a token request.
 //
 //   - OK: 200 with the content.
+//   - PASSWORD: authenticate the user by name and password, then call issue or
+//     fail with the ticket.
 //   - BAD_REQUEST: 400 with the content.
 //   - INVALID_CLIENT: 401 with the content.
 type Response struct {
@@ -31,4 +36,33 @@ type Response struct {
 	AccessTokenExpiresAt int64 // Unix seconds
 	RefreshToken         string
 	IDToken              string
+	Properties           []model.Property
+
+	// Ticket, Username and Password are there with PASSWORD alone.
+	Ticket   string
+	Username string
+	Password string
+}
+
+// IssueRequest answers a token request whose action was PASSWORD.
+type IssueRequest struct {
+	Ticket     string
+	Subject    string
+	AuthTime   int64 // when the user was authenticated, Unix seconds
+	Properties []model.Property
+}
+
+// Reason says why a token request fails.
+type Reason string
+
+// The reasons, as in the Web API.
+const (
+	ReasonUnknown                         Reason = "UNKNOWN"
+	ReasonInvalidResourceOwnerCredentials Reason = "INVALID_RESOURCE_OWNER_CREDENTIALS"
+)
+
+// FailRequest answers a token request whose action was PASSWORD with an error.
+type FailRequest struct {
+	Ticket string
+	Reason Reason
 }

@@ -8,17 +8,18 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/mint"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 var errRefresh = oautherr.New(oautherr.InvalidGrant, "the refresh token is unknown, has expired, was revoked or belongs to another client")
 
-// refreshToken is RFC 6749 §6. A public client's refresh token is replaced at
-// each use (RFC 9700 §4.14.2); other clients keep theirs.
+// refreshToken is RFC 6749 §6. Unless the service says otherwise, a public
+// client's refresh token is replaced at each use (RFC 9700 §4.14.2), and other
+// clients keep theirs.
 func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v params.Values, resp *Response) error {
 	if v.Get("refresh_token") == "" {
 		return oautherr.New(oautherr.InvalidRequest, "refresh_token is missing")
@@ -31,17 +32,21 @@ func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v pa
 	if refusal != nil {
 		return refusal
 	}
+	of := mint.Of{Grant: &u.grant, Client: client, Scopes: scopes}
+	if of.Resources, err = resources(v, u.grant.Claims.Resources); err != nil {
+		return err
+	}
 	if err := p.requireSubject(ctx, u.grant.Subject); err != nil {
 		return err
 	}
-	var t *pair
+	var t *mint.Pair
 	switch {
-	case !client.Public():
-		t, err = p.renew(ctx, client, u, scopes)
-	case u.row.Successor == 0:
-		t, err = p.rotate(ctx, client, u, scopes)
-	default:
+	case u.row.Successor != 0:
 		t, err = p.repeat(ctx, client, u)
+	case p.keepsRefreshToken(client):
+		t, err = p.renew(ctx, u, of)
+	default:
+		t, err = p.rotate(ctx, u, of)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSpent) {
 		return errRefresh.Because(err) // revoked or expired meanwhile
@@ -49,9 +54,18 @@ func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v pa
 	if err != nil {
 		return err
 	}
-	t.describe(resp, &u.grant)
-	resp.IDToken, err = p.idToken(&u.grant, client, "", false)
+	resp.issued(t, t.RefreshText)
+	resp.IDToken, err = mint.IDToken(ctx, p.Realm, &u.grant, client, mint.Beside{
+		AccessToken: t.Access.Text, AuthTime: slices.Contains(u.grant.Claims.IDToken, "auth_time"),
+	})
 	return err
+}
+
+func (p *Processor) keepsRefreshToken(c *model.Client) bool {
+	if kept := p.Service.RefreshTokenKept; kept != nil {
+		return *kept
+	}
+	return !c.Public()
 }
 
 // used is a refresh token that was presented.
@@ -85,9 +99,6 @@ func narrower(requested, granted []string) ([]string, *oautherr.Error) {
 	if len(requested) == 0 {
 		return granted, nil
 	}
-	if len(requested) > realm.MaxScopes {
-		return nil, oautherr.New(oautherr.InvalidScope, "there are too many scopes")
-	}
 	for _, scope := range requested {
 		if !slices.Contains(granted, scope) {
 			return nil, oautherr.New(oautherr.InvalidScope, "scope exceeds what was granted")
@@ -98,22 +109,26 @@ func narrower(requested, granted []string) ([]string, *oautherr.Error) {
 
 // renew issues another access token with a refresh token that stays. The
 // access token issued with it before ends.
-func (p *Processor) renew(ctx context.Context, client *model.Client, u *used, scopes []string) (*pair, error) {
-	var t *pair
+func (p *Processor) renew(ctx context.Context, u *used, of mint.Of) (*mint.Pair, error) {
+	var t *mint.Pair
 	err := p.Write(ctx, func() ([]store.Step, error) {
 		secret, err := handle.NewSecret(p.Random)
 		if err != nil {
 			return nil, err
 		}
-		a, err := p.newAccess(p.IDs.Next(), &u.grant, client, scopes, &secret)
+		id, now, until := p.IDs.Next(), p.Now().Unix(), int64(0)
+		a, err := mint.NewAccess(ctx, p.Realm, id, of, &secret)
 		if err != nil {
 			return nil, err
 		}
-		t = &pair{access: a, refreshText: u.text, scopes: scopes}
+		t = &mint.Pair{Access: a, RefreshText: u.text, Of: of}
+		if p.Service.RefreshTokenDurationReset {
+			until = now + p.RefreshTokenDuration(of.Client, u.grant.Scopes)
+		}
 		return []store.Step{
-			store.RenewAccessToken{Service: p.Service.ID, ID: u.row.ID, Access: a.row.ID, Now: p.Now().Unix()},
-			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: t.expiresAt()},
-			store.InsertAccessToken{Token: a.row},
+			store.RenewAccessToken{Service: p.Service.ID, ID: u.row.ID, Access: id, Now: now, Until: until},
+			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: max(until, t.ExpiresAt()), Access: id},
+			store.InsertAccessToken{Token: a.Row},
 		}, nil
 	})
 	return t, err
@@ -121,19 +136,23 @@ func (p *Processor) renew(ctx context.Context, client *model.Client, u *used, sc
 
 // rotate replaces a refresh token by its successor. Of many requests at once,
 // one stores the successor and the others are answered with the same pair.
-func (p *Processor) rotate(ctx context.Context, client *model.Client, u *used, scopes []string) (*pair, error) {
-	var t *pair
+func (p *Processor) rotate(ctx context.Context, u *used, of mint.Of) (*mint.Pair, error) {
+	var t *mint.Pair
 	err := p.Write(ctx, func() ([]store.Step, error) {
-		id := p.IDs.Next()
+		id, now := p.IDs.Next(), p.Now().Unix()
+		until := u.row.ExpiresAt
+		if !p.Service.RefreshTokenDurationKept {
+			until = now + p.RefreshTokenDuration(of.Client, u.grant.Scopes)
+		}
 		var err error
-		if t, err = p.newPair(id, &u.grant, client, scopes, true, p.succession(u, id)); err != nil {
+		if t, err = mint.NewPair(ctx, p.Realm, id, of, until, p.succession(u, id)); err != nil {
 			return nil, err
 		}
 		steps := []store.Step{
-			store.RotateRefreshToken{Service: p.Service.ID, ID: u.row.ID, Successor: id, Now: p.Now().Unix()},
-			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: t.expiresAt()},
+			store.RotateRefreshToken{Service: p.Service.ID, ID: u.row.ID, Successor: id, Now: now},
+			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: t.ExpiresAt(), Access: id},
 		}
-		return append(steps, t.inserts()...), nil
+		return append(steps, t.Inserts()...), nil
 	})
 	if !errors.Is(err, store.ErrSpent) {
 		return t, err
@@ -145,14 +164,14 @@ func (p *Processor) rotate(ctx context.Context, client *model.Client, u *used, s
 	if u.row.Successor == 0 {
 		return nil, store.ErrSpent // expired between the look and the write
 	}
-	return p.repeat(ctx, client, u)
+	return p.repeat(ctx, of.Client, u)
 }
 
 // repeat answers a refresh token that has a successor. As long as the
 // successor has not been used, the pair derived from the token presented is
 // given again, so that a lost answer costs nothing; after that it is reuse,
 // and the whole family ends.
-func (p *Processor) repeat(ctx context.Context, client *model.Client, u *used) (*pair, error) {
+func (p *Processor) repeat(ctx context.Context, client *model.Client, u *used) (*mint.Pair, error) {
 	successor, _, err := p.Store.RefreshToken(ctx, p.Service.ID, u.row.Successor)
 	if err != nil {
 		return nil, err
@@ -161,37 +180,38 @@ func (p *Processor) repeat(ctx context.Context, client *model.Client, u *used) (
 		return nil, p.refreshReused(ctx, client, u)
 	}
 	s := p.succession(u, successor.ID)
-	t := &pair{
-		refresh: &successor, refreshText: handle.Format(handle.RefreshToken, successor.ID, &s.refresh),
-		scopes: u.grant.Scopes,
+	t := &mint.Pair{
+		Refresh: &successor, RefreshText: handle.Format(handle.RefreshToken, successor.ID, &s.Refresh),
+		Of: mint.Whole(&u.grant, client),
 	}
-	t.access.row, _, err = p.Store.AccessToken(ctx, p.Service.ID, successor.Access)
+	t.Access.Row, _, err = p.Store.AccessToken(ctx, p.Service.ID, successor.Access)
 	if errors.Is(err, store.ErrNotFound) {
 		// The access token has ended, by time or revocation: it is given as it
 		// was, good for nothing, and the refresh token beside it still works.
-		t.access.row = model.AccessToken{Service: p.Service.ID, ID: successor.Access, Grant: u.grant.ID}
+		t.Access.Row = model.AccessToken{Service: p.Service.ID, ID: successor.Access, Grant: u.grant.ID}
 	} else if err != nil {
 		return nil, err
 	}
-	if t.access.row.Scopes != nil {
-		t.scopes = t.access.row.Scopes
+	if t.Access.Row.Scopes != nil {
+		t.Of.Scopes = t.Access.Row.Scopes
 	}
-	return t, p.write(&t.access, &u.grant, client, t.scopes, &s.access)
+	t.Of.Resources = t.Access.Row.Resources
+	return t, t.Access.Write(ctx, p.Realm, t.Of, &s.Access)
 }
 
 // succession derives the secrets of a token's successor pair, so that they
 // need not be kept anywhere to be given again.
-func (p *Processor) succession(u *used, id model.ID) *pairSecrets {
+func (p *Processor) succession(u *used, id model.ID) *mint.Secrets {
 	derive := func(purpose string) (s handle.Secret) {
 		mac := hmac.New(sha256.New, p.Derivation[:])
 		mac.Write([]byte(purpose))
-		mac.Write([]byte(JTI(id)))
+		mac.Write([]byte(mint.JTI(id)))
 		mac.Write([]byte{0})
 		mac.Write(u.secret[:])
 		mac.Sum(s[:0])
 		return s
 	}
-	return &pairSecrets{access: derive("access\x00"), refresh: derive("refresh\x00")}
+	return &mint.Secrets{Access: derive("access\x00"), Refresh: derive("refresh\x00")}
 }
 
 func (p *Processor) refreshReused(ctx context.Context, client *model.Client, u *used) error {

@@ -4,9 +4,11 @@ package userinfo
 import (
 	"context"
 	"encoding/json"
-	"slices"
 
+	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/introspection"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/mint"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
@@ -39,8 +41,13 @@ func Process(ctx context.Context, r *realm.Realm, req Request) (*Response, error
 	}
 	return &Response{
 		Action: model.ActionOK, Subject: f.Grant.Subject, Client: f.Client.ID,
-		Scopes: f.Scopes, Claims: f.Grant.Claims.UserInfo,
+		Scopes: f.Scopes, Claims: wanted(f),
 	}, nil
+}
+
+// wanted are the claims that the request asked for and that the token covers.
+func wanted(f *introspection.Found) []string {
+	return authorize.ClaimsWithin(f.Grant.Claims.UserInfo, f.Grant.Scopes, f.Scopes)
 }
 
 // IssueRequest answers a userinfo request with the values of the claims.
@@ -49,28 +56,40 @@ type IssueRequest struct {
 	Claims map[string]json.RawMessage
 }
 
-// IssueResponse is the answer: JSON with the content, or as for Response.
+// IssueResponse is the answer: JSON or JWT with the content, or as for Response.
 type IssueResponse struct {
 	Action          model.Action
 	ResponseContent string
 }
 
-// Issue makes the content of a userinfo answer. Of the claims supplied it
+// Issue makes the content of a userinfo answer: JSON, or a JWT when the client
+// is registered for one (OpenID Connect Core §5.3.2). Of the claims supplied it
 // keeps those that were asked for; sub is always the token's own.
 func Issue(ctx context.Context, r *realm.Realm, req IssueRequest) (*IssueResponse, error) {
-	t, err := Process(ctx, r, Request{Token: req.Token})
+	f, t, err := introspection.Judge(ctx, r, introspection.Request{Token: req.Token, Scopes: []string{"openid"}})
 	if err != nil {
 		return nil, err
 	}
 	if t.Action != model.ActionOK {
 		return &IssueResponse{Action: t.Action, ResponseContent: t.ResponseContent}, nil
 	}
-	answer := map[string]any{"sub": t.Subject}
-	for name, value := range req.Claims {
-		if name != "sub" && slices.Contains(t.Claims, name) {
-			answer[name] = value
-		}
+	g, c := &f.Grant.Claims, f.Client
+	answer := mint.Select(r, mint.Wanted{Names: wanted(f), Conditions: g.Conditions, Locales: g.Locales}, req.Claims)
+	answer["sub"] = jose.Raw(r.ClientSubject(c, f.Grant.Subject))
+	if c.UserInfoSignAlg == "" && c.UserInfoEncryptionAlg == "" {
+		body, err := json.Marshal(answer)
+		return &IssueResponse{Action: model.ActionJSON, ResponseContent: string(body)}, err
+	}
+	if c.UserInfoSignAlg != "" {
+		answer["iss"], answer["aud"] = jose.Raw(r.Service.Issuer), jose.Raw(c.Alias)
 	}
 	body, err := json.Marshal(answer)
-	return &IssueResponse{Action: model.ActionJSON, ResponseContent: string(body)}, err
+	if err != nil {
+		return nil, err
+	}
+	content, err := r.JWT(ctx, c, realm.Sealing{
+		Alg: c.UserInfoSignAlg, KeyID: r.Service.UserInfoSignatureKeyID,
+		Enc: c.UserInfoEncryptionAlg, Body: c.UserInfoEncryptionEnc,
+	}, jose.TypeUserInfo, body)
+	return &IssueResponse{Action: model.ActionJWT, ResponseContent: content}, err
 }

@@ -137,25 +137,41 @@ func exercise(t *testing.T, s *Store, service model.ID) {
 	key := model.Key{Service: service, KID: "k"}
 	for _, step := range []store.Step{
 		store.InsertGrant{Grant: benchGrant(service, 1)}, store.ExtendGrant{Service: service, ID: 1},
-		store.InsertAccessToken{Token: benchToken(service, 1, 1)}, store.RevokeAccessToken{Service: service, ID: 1},
+		store.InsertAccessToken{Token: benchToken(service, 1, 1)},
+		store.KeepAccessToken{Service: service, Subject: benchGrant(service, 1).Subject, Client: 1, Access: 1},
+		store.ExtendGrant{Service: service, ID: 1, Access: 2}, store.RevokeAccessToken{Service: service, ID: 1},
 		store.InsertRefreshToken{Token: model.RefreshToken{Service: service, ID: 1, Grant: 1, ExpiresAt: 9}},
 		store.RenewAccessToken{Service: service, ID: 1, Access: 2}, store.RotateRefreshToken{Service: service, ID: 1, Successor: 2},
 		store.InsertHandle{Handle: model.Handle{Service: service, ID: 1, ExpiresAt: 9}}, store.RedeemHandle{Service: service, ID: 1},
 		store.RevokeGrant{Service: service, ID: 1}, store.RevokeGrants{Service: service, Subject: "a"},
 		store.RevokeGrants{Service: service, Client: 1}, store.RevokeGrants{Service: service, Subject: "a", Client: 1},
-		store.InsertSession{Session: model.Session{Service: service, ID: 1}}, store.DeleteSession{Service: service, ID: 1},
-		store.DeleteSessions{Service: service, Subject: "a"},
+		store.InsertSession{Session: model.Session{Service: service, ID: 1}}, store.RenewSession{Session: model.Session{Service: service, ID: 1}},
+		store.JoinSession{Service: service, Session: 1, Client: 1},
+		store.ExpectClients{Service: service, Session: 1, Clients: []model.ID{1}}, store.EndSession{Service: service, ID: 1},
+		store.DeleteSessions{Service: service, Subject: "a"}, store.UseOnce{Service: service},
 		store.PutConsent{Consent: model.Consent{Service: service, Subject: "a", Client: 1}},
 		store.DeleteConsent{Service: service, Subject: "a", Client: 1},
 		store.InsertAccount{Account: model.Account{Service: service, ID: 1, Key: "a", Subject: "a"}},
 		store.SetPassword{Service: service, ID: 1}, store.SetDisabled{Service: service, ID: 1},
 		store.InsertFirstKeys{Service: service, Keys: []model.Key{key}}, store.RetireKeys{Service: service},
 		store.InsertKey{Key: model.Key{Service: service, KID: "k2"}},
+		store.InsertClient{Client: model.StoredClient{Service: service, Alias: "registered"}, Most: 1},
 	} {
 		if err := s.Write(ctx, step); err != nil {
 			t.Errorf("%T: %v", step, err)
 		}
 	}
+	client, err := s.StoredClientByAlias(ctx, service, "registered")
+	if err != nil {
+		t.Errorf("StoredClientByAlias: %v", err)
+	}
+	err = s.Write(ctx, store.UpdateClient{Client: client}, store.DeleteClient{Service: service, ID: client.ID})
+	if err != nil {
+		t.Errorf("changing a client: %v", err)
+	}
+	_, _ = s.StoredClient(ctx, service, client.ID)
+	_, _ = s.SessionClients(ctx, service, 1)
+	_, _ = s.LogoutHandles(ctx, service, 0, 1)
 	_, _ = s.EnsureClients(ctx, service, []string{"a"})
 	_, _ = s.Grant(ctx, service, 1)
 	_, _, _ = s.AccessToken(ctx, service, 1)

@@ -89,11 +89,7 @@ func claim(ctx context.Context, db *sql.DB) error {
 
 // migrateUp applies the migrations that are missing.
 func migrateUp(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	provider, err := newProvider(db)
 	if err != nil {
 		return err
 	}
@@ -108,6 +104,14 @@ func migrateUp(ctx context.Context, db *sql.DB) error {
 		return openError(err)
 	}
 	return nil
+}
+
+func newProvider(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
 }
 
 // openError explains an error of the database while it is opened.

@@ -132,7 +132,8 @@ func (s *Store) Grant(ctx context.Context, service, id model.ID) (g model.Grant,
 	return g, err
 }
 
-// AccessToken reads an access token and its grant.
+// AccessToken reads an access token and its grant. One that does not count is
+// not found.
 func (s *Store) AccessToken(ctx context.Context, service, id model.ID) (a model.AccessToken, g model.Grant, err error) {
 	err = s.reads.one(ctx, func(r row) (err error) {
 		a = model.AccessToken{Service: service, ID: id, Grant: model.ID(r.int(0)), ExpiresAt: r.int(1), JWT: r[2] == nil}
@@ -146,11 +147,14 @@ func (s *Store) AccessToken(ctx context.Context, service, id model.ID) (a model.
 				a.Scopes = []string{}
 			}
 		}
-		g, err = scanGrant(r, 4, service, a.Grant)
+		if err = decode(r.text(4), &a.Resources); err != nil {
+			return err
+		}
+		g, err = scanGrant(r, 5, service, a.Grant)
 		return err
-	}, `SELECT t.grant_id, t.expires_at, t.hash, t.scopes, `+grantColumns+`
+	}, `SELECT t.grant_id, t.expires_at, t.hash, t.scopes, t.resources, `+grantColumns+`
 		FROM access_tokens t CROSS JOIN grants g ON g.id = t.grant_id
-		WHERE t.id = ?2 AND t.service = ?1 AND g.service = ?1`, int64(service), int64(id))
+		WHERE t.id = ?2 AND t.service = ?1 AND g.service = ?1 AND g.only_access IN (0, ?2)`, int64(service), int64(id))
 	return a, g, err
 }
 
@@ -186,4 +190,20 @@ func (s *Store) Handle(ctx context.Context, service model.ID, kind model.HandleK
 		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = handles.grant_id AND g.service = ?1))`,
 		int64(service), int64(id), int64(kind))
 	return h, err
+}
+
+// LogoutHandles lists handles of the kind HandleLogout that have not been
+// redeemed. The kind stands in the statement, as it does in the index.
+func (s *Store) LogoutHandles(ctx context.Context, service, after model.ID, limit int) (handles []model.Handle, err error) {
+	err = s.reads.query(ctx, func(r row) error {
+		h := model.Handle{
+			Service: service, ID: model.ID(r.int(0)), Kind: model.HandleLogout, Grant: model.ID(r.int(1)), ExpiresAt: r.int(2), Payload: r.blob(4),
+		}
+		var err error
+		h.Hash, err = r.hash(3)
+		handles = append(handles, h)
+		return err
+	}, `SELECT id, grant_id, expires_at, hash, payload FROM handles
+		WHERE kind = 5 AND redeemed = 0 AND service = ?1 AND id > ?2 ORDER BY id LIMIT ?3`, int64(service), int64(after), int64(max(limit, 0)))
+	return handles, err
 }

@@ -10,7 +10,7 @@ import (
 func (s *Store) Keys(ctx context.Context, service model.ID) (keys []model.Key, err error) {
 	err = s.reads.query(ctx, func(r row) error {
 		keys = append(keys, model.Key{
-			Service: service, KID: r.text(0), Alg: model.SignAlg(r.text(1)), Sealed: r.blob(2), NotBefore: r.int(3), ExpiresAt: r.int(4),
+			Service: service, KID: r.text(0), Alg: r.text(1), Sealed: r.blob(2), NotBefore: r.int(3), ExpiresAt: r.int(4),
 		})
 		return nil
 	}, `SELECT kid, alg, sealed, not_before, expires_at FROM keys WHERE service = ?1`, int64(service))
@@ -66,6 +66,16 @@ func (s *Store) Session(ctx context.Context, service, id model.ID) (session mode
 		return decode(r.text(4), &session.AMR)
 	}, `SELECT subject, auth_time, expires_at, hash, amr FROM sessions WHERE id = ?2 AND service = ?1`, int64(service), int64(id))
 	return session, err
+}
+
+// SessionClients lists the clients that joined a session, by id.
+func (s *Store) SessionClients(ctx context.Context, service, session model.ID) (clients []model.ID, err error) {
+	err = s.reads.query(ctx, func(r row) error {
+		clients = append(clients, model.ID(r.int(0)))
+		return nil
+	}, `SELECT client FROM session_clients WHERE service = ?1 AND session = ?2
+		AND EXISTS (SELECT 1 FROM sessions WHERE id = ?2 AND service = ?1) ORDER BY client`, int64(service), int64(session))
+	return clients, err
 }
 
 // selectConsents is read by scanConsent.

@@ -19,15 +19,15 @@ func isOutcome(err error) bool {
 }
 
 // needsSavepoint reports whether a step may fail after something has been
-// changed. Every step but InsertFirstKeys fails, if it fails, before it has
-// changed anything, so the first of a unit leaves nothing behind; and some
-// never fail.
+// changed. Every step but InsertFirstKeys and InsertClient, which insert more
+// than one row, fails, if it fails, before it has changed anything, so the
+// first of a unit leaves nothing behind; and some never fail.
 func needsSavepoint(steps []store.Step) bool {
 	for i, step := range steps {
 		switch step.(type) {
-		case store.InsertFirstKeys:
+		case store.InsertFirstKeys, store.InsertClient:
 			return true
-		case store.RevokeGrant, store.RevokeAccessToken, store.DeleteSession:
+		case store.RevokeGrant, store.RevokeAccessToken, store.EndSession:
 		default:
 			if i > 0 {
 				return true
@@ -50,11 +50,12 @@ func (t *tx) step(step store.Step) error {
 		return t.renewAccessToken(s)
 	case store.RevokeAccessToken:
 		return t.revokeAccessToken(s.Service, s.ID)
+	case store.KeepAccessToken:
+		return t.keepAccessToken(s)
 	case store.InsertGrant:
 		return t.insertGrant(&s.Grant)
 	case store.ExtendGrant:
-		return t.require(store.ErrNotFound, `UPDATE grants SET expires_at = max(expires_at, ?3) WHERE id = ?2 AND service = ?1`,
-			int64(s.Service), int64(s.ID), s.Until)
+		return t.extendGrant(s)
 	case store.RevokeGrant:
 		return t.revokeGrant(s)
 	case store.RevokeGrants:
@@ -63,8 +64,10 @@ func (t *tx) step(step store.Step) error {
 		return t.insertHandle(&s.Handle)
 	case store.RedeemHandle:
 		return t.redeemHandle(s)
+	case store.UseOnce:
+		return t.useOnce(s)
 	}
-	return t.accountStep(step)
+	return t.sessionStep(step)
 }
 
 // insert runs an INSERT that a taken key stops.
@@ -104,6 +107,32 @@ func (t *tx) insertGrant(g *model.Grant) error {
 		g.AuthTime, g.ExpiresAt, claims)
 }
 
+func (t *tx) extendGrant(s store.ExtendGrant) error {
+	only, found := model.ID(0), false
+	err := t.query(func(r row) error {
+		only, found = model.ID(r.int(0)), true
+		return nil
+	}, `UPDATE grants SET expires_at = max(expires_at, ?3) WHERE id = ?2 AND service = ?1 RETURNING only_access`,
+		int64(s.Service), int64(s.ID), s.Until)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return store.ErrNotFound
+	}
+	if only == 0 || s.Access == 0 || s.Access == only {
+		return nil
+	}
+	err = t.tellGrants(s.Service, `SELECT grant_id FROM access_tokens WHERE id = ?3 AND service = ?1 AND grant_id = ?2`,
+		int64(s.Service), int64(s.ID), int64(only))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE grants SET only_access = ?3 WHERE id = ?2 AND service = ?1`,
+		int64(s.Service), int64(s.ID), int64(s.Access))
+	return err
+}
+
 func (t *tx) revokeGrant(s store.RevokeGrant) error {
 	n, err := t.affected(`DELETE FROM grants WHERE id = ?2 AND service = ?1`, int64(s.Service), int64(s.ID))
 	if err != nil || n == 0 {
@@ -137,16 +166,22 @@ func (t *tx) insertAccessToken(a *model.AccessToken) error {
 	if a.ID <= 0 {
 		return fmt.Errorf("an id that is not positive: %w", errMalformed)
 	}
-	var hash, scopes any
+	var hash, scopes, resources any
 	if !a.JWT {
 		hash = a.Hash[:]
 	}
 	if a.Scopes != nil {
 		scopes = joinWords(a.Scopes)
 	}
-	return t.require(store.ErrNotFound, `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes)
-		SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
-		int64(a.Service), int64(a.ID), int64(a.Grant), a.ExpiresAt, hash, scopes)
+	if a.Resources != nil { // none is not "the grant's"
+		var err error
+		if resources, err = encode(a.Resources); err != nil {
+			return err
+		}
+	}
+	return t.require(store.ErrNotFound, `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes, resources)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
+		int64(a.Service), int64(a.ID), int64(a.Grant), a.ExpiresAt, hash, scopes, resources)
 }
 
 func (t *tx) revokeAccessToken(service, id model.ID) error {
@@ -155,6 +190,47 @@ func (t *tx) revokeAccessToken(service, id model.ID) error {
 		return err
 	}
 	return t.tell(model.Change{Service: service, Kind: model.ChangeTokenRevoked, Ref: id})
+}
+
+// ofSubject is the condition for the grants of a subject at a client.
+const ofSubject = ` service = ?1 AND subject = ?2 AND client = ?3`
+
+// keepAccessToken names the one access token that counts in each grant: the
+// others end without being looked for. It tells of a grant in which any token
+// counted, the new token's own among them, and of one in which the token that
+// counted is there; the other grants had none that counted.
+func (t *tx) keepAccessToken(s store.KeepAccessToken) error {
+	if s.Subject == "" || s.Client == 0 || s.Access <= 0 {
+		return fmt.Errorf("keeping an access token without naming it, a subject and a client: %w", errMalformed)
+	}
+	err := t.tellGrants(s.Service, `SELECT id FROM grants WHERE`+ofSubject+` AND (only_access = 0
+		OR EXISTS (SELECT 1 FROM access_tokens a WHERE a.id = grants.only_access AND a.service = ?1 AND a.grant_id = grants.id))`,
+		int64(s.Service), s.Subject, int64(s.Client))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE grants SET only_access = ?4 WHERE`+ofSubject,
+		int64(s.Service), s.Subject, int64(s.Client), int64(s.Access))
+	return err
+}
+
+// tellGrants tells of each grant whose id a statement returns that it, or
+// tokens below it, ended.
+func (t *tx) tellGrants(service model.ID, query string, args ...any) error {
+	var ids []model.ID
+	err := t.query(func(r row) error {
+		ids = append(ids, model.ID(r.int(0)))
+		return nil
+	}, query, args...)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := t.tell(model.Change{Service: service, Kind: model.ChangeGrantRevoked, Ref: id}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tx) insertRefreshToken(r *model.RefreshToken) error {
@@ -201,7 +277,8 @@ func (t *tx) renewAccessToken(s store.RenewAccessToken) error {
 	if err != nil {
 		return err
 	}
-	err = t.require(store.ErrSpent, `UPDATE refresh_tokens SET access = ?4 WHERE`+usable, args...)
+	err = t.require(store.ErrSpent, `UPDATE refresh_tokens
+		SET access = ?4, expires_at = CASE ?5 WHEN 0 THEN expires_at ELSE ?5 END WHERE`+usable, append(args, s.Until)...)
 	if err != nil || revoked == 0 {
 		return err
 	}
@@ -222,4 +299,10 @@ func (t *tx) redeemHandle(s store.RedeemHandle) error {
 		WHERE id = ?2 AND service = ?1 AND kind = ?3 AND redeemed = 0 AND expires_at > ?4
 		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = handles.grant_id AND g.service = ?1))`,
 		int64(s.Service), int64(s.ID), int64(s.Kind), s.Now, s.Keep)
+}
+
+func (t *tx) useOnce(s store.UseOnce) error {
+	return t.require(store.ErrSpent, `INSERT INTO used_values (service, digest, expires_at) VALUES (?1, ?2, ?4)
+		ON CONFLICT (service, digest) DO UPDATE SET expires_at = excluded.expires_at WHERE expires_at <= ?3`,
+		int64(s.Service), s.Digest[:], s.Now, s.ExpiresAt)
 }

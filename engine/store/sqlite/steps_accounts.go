@@ -1,23 +1,13 @@
 package sqlite
 
 import (
-	"fmt"
-
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
-// accountStep applies the steps for sessions, consents, accounts and keys.
+// accountStep applies the steps for consents, accounts and keys.
 func (t *tx) accountStep(step store.Step) error {
 	switch s := step.(type) {
-	case store.InsertSession:
-		return t.insertSession(&s.Session)
-	case store.DeleteSession:
-		_, err := t.exec(`DELETE FROM sessions WHERE id = ?2 AND service = ?1`, int64(s.Service), int64(s.ID))
-		return err
-	case store.DeleteSessions:
-		_, err := t.exec(`DELETE FROM sessions WHERE service = ?1 AND subject = ?2`, int64(s.Service), s.Subject)
-		return err
 	case store.PutConsent:
 		return t.putConsent(&s.Consent)
 	case store.DeleteConsent:
@@ -26,6 +16,8 @@ func (t *tx) accountStep(step store.Step) error {
 		return err
 	case store.InsertAccount:
 		return t.insertAccount(&s.Account)
+	case store.PutAccount:
+		return t.putAccount(&s.Account)
 	case store.SetPassword:
 		return t.updateAccount(s.Service, `UPDATE accounts SET password_hash = ?3 WHERE id = ?2 AND service = ?1 RETURNING subject`,
 			int64(s.Service), int64(s.ID), s.Hash)
@@ -39,17 +31,7 @@ func (t *tx) accountStep(step store.Step) error {
 	case store.InsertFirstKeys:
 		return t.insertFirstKeys(s)
 	}
-	return fmt.Errorf("a step of type %T: %w", step, errMalformed)
-}
-
-func (t *tx) insertSession(s *model.Session) error {
-	amr, err := encodeList(s.AMR)
-	if err != nil {
-		return err
-	}
-	return t.insert(s.ID, `INSERT INTO sessions (service, id, subject, auth_time, expires_at, hash, amr)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)`,
-		int64(s.Service), int64(s.ID), s.Subject, s.AuthTime, s.ExpiresAt, s.Hash[:], amr)
+	return t.clientStep(step)
 }
 
 func (t *tx) putConsent(c *model.Consent) error {
@@ -77,6 +59,21 @@ func (t *tx) insertAccount(a *model.Account) error {
 	return t.tell(model.Change{Service: a.Service, Kind: model.ChangeAccount, Subject: a.Subject})
 }
 
+func (t *tx) putAccount(a *model.Account) error {
+	claims, err := encodeMap(a.Claims)
+	if err != nil {
+		return err
+	}
+	err = t.insert(a.ID, `INSERT INTO accounts (service, id, name, key, subject, password_hash, claims, disabled, created_at)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+		ON CONFLICT (service, subject) DO UPDATE SET name = ?3, key = ?4, claims = ?7`,
+		int64(a.Service), int64(a.ID), a.Name, a.Key, a.Subject, a.PasswordHash, claims, a.Disabled, a.CreatedAt)
+	if err != nil {
+		return err
+	}
+	return t.tell(model.Change{Service: a.Service, Kind: model.ChangeAccount, Subject: a.Subject})
+}
+
 // updateAccount runs an UPDATE that returns the subject.
 func (t *tx) updateAccount(service model.ID, query string, args ...any) error {
 	subject, found := "", false
@@ -95,7 +92,7 @@ func (t *tx) updateAccount(service model.ID, query string, args ...any) error {
 
 func (t *tx) insertKey(k model.Key) error {
 	_, err := t.exec(`INSERT INTO keys (service, kid, alg, sealed, not_before, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)`,
-		int64(k.Service), k.KID, string(k.Alg), notNull(k.Sealed), k.NotBefore, k.ExpiresAt)
+		int64(k.Service), k.KID, k.Alg, notNull(k.Sealed), k.NotBefore, k.ExpiresAt)
 	if err != nil {
 		return conflict(err)
 	}
@@ -104,7 +101,7 @@ func (t *tx) insertKey(k model.Key) error {
 
 func (t *tx) retireKeys(s store.RetireKeys) error {
 	_, err := t.exec(`UPDATE keys SET expires_at = ?4 WHERE service = ?1 AND alg = ?2 AND kid <> ?3 AND expires_at = 0`,
-		int64(s.Service), string(s.Alg), s.Except, s.ExpiresAt)
+		int64(s.Service), s.Alg, s.Except, s.ExpiresAt)
 	if err != nil {
 		return err
 	}
@@ -119,7 +116,7 @@ func (t *tx) insertFirstKeys(s store.InsertFirstKeys) error {
 		}
 		err := t.require(store.ErrConflict, `INSERT INTO keys (service, kid, alg, sealed, not_before, expires_at)
 			SELECT ?1, ?2, ?3, ?4, ?5, ?6`+condition,
-			int64(s.Service), k.KID, string(k.Alg), notNull(k.Sealed), k.NotBefore, k.ExpiresAt)
+			int64(s.Service), k.KID, k.Alg, notNull(k.Sealed), k.NotBefore, k.ExpiresAt)
 		if err != nil {
 			return err
 		}

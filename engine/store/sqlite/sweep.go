@@ -25,8 +25,12 @@ type sweep struct {
 // under which a row goes: ?3 is the time.
 type sweepTable struct{ look, remove string }
 
-// orphan holds for a row whose grant is gone.
-const orphan = `NOT EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = t.service)`
+const (
+	// orphan holds for a row whose grant is gone.
+	orphan = `NOT EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = t.service)`
+	// ended holds for a row whose session is gone.
+	ended = `NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = t.session AND s.service = t.service)`
+)
 
 var sweepTables = []sweepTable{
 	sweepOf("grants", "id", "t.expires_at <= ?3"),
@@ -34,6 +38,8 @@ var sweepTables = []sweepTable{
 	sweepOf("refresh_tokens", "id", "(t.expires_at <= ?3 OR "+orphan+")"),
 	sweepOf("handles", "id", "(t.expires_at <= ?3 OR t.grant_id <> 0 AND "+orphan+")"),
 	sweepOf("sessions", "id", "t.expires_at <= ?3"),
+	sweepOf("session_clients", "id", ended),
+	sweepOf("used_values", "id", "t.expires_at <= ?3"),
 	sweepOf("changes", "seq", "t.at <= ?3 - 3600"), // rows of the feed stay for an hour
 }
 

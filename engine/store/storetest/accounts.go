@@ -13,13 +13,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
-func (e *env) session(subject string) model.Session {
-	id := newID()
-	return model.Session{
-		Service: e.service, ID: id, Hash: hashOf(id), Subject: subject, AuthTime: past, AMR: []string{"pwd", "otp"}, ExpiresAt: future,
-	}
-}
-
 func (e *env) account(name string) model.Account {
 	return model.Account{
 		Service: e.service, ID: newID(), Name: name, Key: "key-" + name, Subject: "sub-" + name,
@@ -28,27 +21,7 @@ func (e *env) account(name string) model.Account {
 }
 
 func (e *env) key(kid string) model.Key {
-	return model.Key{Service: e.service, KID: kid, Alg: model.ES256, Sealed: []byte{0, 1, 2, 255}, NotBefore: past}
-}
-
-func testSessions(t *testing.T, e *env) {
-	ctx := context.Background()
-	a, a2, b := e.session("alice"), e.session("alice"), e.session("bob")
-	b.AMR, b.ExpiresAt = nil, math.MaxInt64
-	for _, s := range []model.Session{a, a2, b} {
-		e.write(t, store.InsertSession{Session: s})
-		got, err := e.Session(ctx, e.service, s.ID)
-		equal(t, "session", s, got, err)
-	}
-	e.refused(t, store.ErrConflict, store.InsertSession{Session: a})
-	e.write(t, store.DeleteSession{Service: e.service, ID: a.ID})
-	e.write(t, store.DeleteSession{Service: e.service, ID: a.ID}) // no condition
-	fails(t, "the session that was ended", store.ErrNotFound, e.sessionErr(e.service, a.ID))
-	fails(t, "its subject's other session", nil, e.sessionErr(e.service, a2.ID))
-	e.write(t, store.DeleteSessions{Service: e.service, Subject: "alice"})
-	e.write(t, store.DeleteSessions{Service: e.service, Subject: "nobody"})
-	fails(t, "the subject's last session", store.ErrNotFound, e.sessionErr(e.service, a2.ID))
-	fails(t, "another subject's session", nil, e.sessionErr(e.service, b.ID))
+	return model.Key{Service: e.service, KID: kid, Alg: string(model.ES256), Sealed: []byte{0, 1, 2, 255}, NotBefore: past}
 }
 
 func testConsents(t *testing.T, e *env) {
@@ -142,6 +115,24 @@ func testAccounts(t *testing.T, e *env) {
 		e.refused(t, store.ErrNotFound, store.SetDisabled{Service: e.service, ID: newID(), Disabled: true})
 	})
 
+	t.Run("an account that is put again keeps what it is", func(t *testing.T) {
+		a := e.account("put")
+		a.Claims = map[string]json.RawMessage{"email": json.RawMessage(`"a@example.com"`)}
+		e.write(t, store.PutAccount{Account: a})
+		read(t, a)
+		e.write(t, store.SetDisabled{Service: e.service, ID: a.ID, Disabled: true})
+		again := e.account("put again")
+		again.Subject, again.Claims = a.Subject, nil
+		e.write(t, store.PutAccount{Account: again})
+		want := a
+		want.Name, want.Key, want.Claims, want.Disabled = again.Name, again.Key, nil, true
+		read(t, want)
+		other := e.account("other")
+		other.Key = again.Key
+		e.refused(t, store.ErrConflict, store.PutAccount{Account: other})
+		read(t, want)
+	})
+
 	t.Run("a list goes by id, in pages", func(t *testing.T) {
 		s := *e
 		s.service = e.newService(t)
@@ -179,7 +170,7 @@ func testKeys(t *testing.T, e *env) {
 	}
 	keys(t, e.service)
 	a, b, c := e.key("a"), e.key("b"), e.key("c")
-	c.Alg = model.EdDSA
+	c.Alg = string(model.EdDSA)
 	e.write(t, store.InsertFirstKeys{Service: e.service, Keys: []model.Key{a, c}})
 	keys(t, e.service, a, c)
 	e.refused(t, store.ErrConflict, store.InsertFirstKeys{Service: e.service, Keys: []model.Key{b}})

@@ -36,9 +36,10 @@ func Main(m *testing.M, f Factory) {
 	os.Exit(m.Run())
 }
 
-// crashWriter issues grants with a token and a code, and redeems the codes,
-// from many goroutines, and prints every attempt before it is made and again
-// once it has been acknowledged. It ends with its parent.
+// crashWriter issues grants with a token, a code and a session, redeems the
+// codes, and ends some of the sessions, from many goroutines, and prints every
+// attempt before it is made and again once it has been acknowledged. It ends
+// with its parent.
 func crashWriter(f Factory, address string) error {
 	ctx := context.Background()
 	first, err := strconv.ParseInt(os.Getenv(crashFirstID), 10, 64)
@@ -70,10 +71,18 @@ func crashWriter(f Factory, address string) error {
 					ended <- err
 				}
 				say("issued", id)
-				if err := s.Write(ctx, e.crashRedeem(id)); err != nil {
+				if err := s.Write(ctx, e.crashRedeem(id)...); err != nil {
 					ended <- err
 				}
 				say("redeemed", id)
+				if id%4 != 0 {
+					continue
+				}
+				say("end", id)
+				if err := s.Write(ctx, store.EndSession{Service: e.service, ID: id}); err != nil {
+					ended <- err
+				}
+				say("ended", id)
 			}
 		}()
 	}
@@ -84,19 +93,35 @@ func crashWriter(f Factory, address string) error {
 	return <-ended
 }
 
-// crashUnit is one write of three rows with the same id.
+// crashUnit is one write of four rows with the same id, and a client that joins.
 func (e *env) crashUnit(id model.ID) []store.Step {
-	g, a, h := e.grant(), e.accessToken(id), e.handle(model.HandleCode)
-	g.ID, a.ID, h.ID, h.Grant = id, id, id, id
-	return []store.Step{store.InsertGrant{Grant: g}, store.InsertAccessToken{Token: a}, store.InsertHandle{Handle: h}}
+	g, a, h, s := e.grant(), e.accessToken(id), e.handle(model.HandleCode), e.session(fmt.Sprint("user", id))
+	g.ID, a.ID, h.ID, h.Grant, s.ID = id, id, id, id, id
+	g.Subject, g.Session = s.Subject, s.ID
+	return []store.Step{store.InsertGrant{Grant: g}, store.InsertAccessToken{Token: a}, store.InsertHandle{Handle: h},
+		store.InsertSession{Session: s}, e.join(id, 1)}
 }
 
-func (e *env) crashRedeem(id model.ID) store.RedeemHandle {
-	return store.RedeemHandle{Service: e.service, Kind: model.HandleCode, ID: id, Now: now}
+// crashSecond is the id of the access token that the code of a unit is redeemed for.
+func crashSecond(id model.ID) model.ID { return id + 1<<61 }
+
+// crashRedeem redeems the code for the one access token that counts from then on.
+func (e *env) crashRedeem(id model.ID) []store.Step {
+	a := e.accessToken(id)
+	a.ID = crashSecond(id)
+	return []store.Step{
+		store.RedeemHandle{Service: e.service, Kind: model.HandleCode, ID: id, Now: now}, e.crashUse(id),
+		store.KeepAccessToken{Service: e.service, Subject: fmt.Sprint("user", id), Client: 1, Access: a.ID},
+		store.InsertAccessToken{Token: a},
+	}
+}
+
+func (e *env) crashUse(id model.ID) store.UseOnce {
+	return store.UseOnce{Service: e.service, Digest: hashOf(id), Now: now, ExpiresAt: future}
 }
 
 // heard is what a child said about an id.
-type heard struct{ issued, redeemed bool }
+type heard struct{ issued, redeemed, end, ended bool }
 
 func testCrash(t *testing.T, e *env) {
 	rounds := 4
@@ -162,6 +187,10 @@ func runUntilKilled(t *testing.T, address string, firstID int64, acks int, all m
 			h.issued = true
 		case "redeemed":
 			h.redeemed = true
+		case "end":
+			h.end = true
+		case "ended":
+			h.ended = true
 		}
 		all[model.ID(id)] = h
 		if count++; count == acks {
@@ -197,25 +226,37 @@ func (e *env) afterCrash(t *testing.T, all map[model.ID]heard) {
 
 func (e *env) checkAfterCrash(t *testing.T, id model.ID, said heard) {
 	ctx := context.Background()
-	grant, access := e.grantErr(e.service, id), e.accessErr(e.service, id)
-	handle, err := e.Handle(ctx, e.service, model.HandleCode, id)
-	if (grant == nil) != (access == nil) || (grant == nil) != (err == nil) {
-		t.Errorf("half a write: grant: %v, token: %v, code: %v", grant, access, err)
+	grant, session := e.grantErr(e.service, id), e.sessionErr(e.service, id)
+	first, second := e.accessErr(e.service, id), e.accessErr(e.service, crashSecond(id))
+	handle, code := e.Handle(ctx, e.service, model.HandleCode, id)
+	joined, err := e.SessionClients(ctx, e.service, id)
+	fails(t, "reading the session's clients", nil, err)
+	if (grant == nil) != (session == nil) || (grant == nil) != (len(joined) == 1) || (grant == nil) != (code == nil) {
+		t.Errorf("half a write: grant: %v, session: %v with the clients %v, code: %v", grant, session, joined, code)
 	}
-	if said.issued && grant != nil {
+	if said.issued && grant != nil && !said.end {
 		t.Errorf("an acknowledged grant is lost: %v", grant)
+	}
+	if said.ended && grant == nil {
+		t.Error("an acknowledged end of a session is lost")
+	}
+	if grant != nil { // never written, or ended
+		fails(t, "a token without its grant", store.ErrNotFound, first)
+		fails(t, "a token without its grant", store.ErrNotFound, second)
+		return
+	}
+	if (first == nil) == handle.Redeemed || (second == nil) != handle.Redeemed {
+		t.Errorf("half a write: redeemed: %v, the first token: %v, the one that is kept: %v", handle.Redeemed, first, second)
 	}
 	if said.redeemed && !handle.Redeemed {
 		t.Error("an acknowledged redemption is lost")
-	}
-	if grant != nil {
-		return
 	}
 	// Whether or not the child heard of it: once redeemed, never again.
 	want := error(nil)
 	if handle.Redeemed {
 		want = store.ErrSpent
 	}
-	fails(t, "redeeming", want, e.Write(ctx, e.crashRedeem(id)))
-	fails(t, "redeeming again", store.ErrSpent, e.Write(ctx, e.crashRedeem(id)))
+	fails(t, "redeeming", want, e.Write(ctx, e.crashRedeem(id)...))
+	fails(t, "redeeming again", store.ErrSpent, e.Write(ctx, e.crashRedeem(id)...))
+	fails(t, "using the value again", store.ErrSpent, e.Write(ctx, e.crashUse(id)))
 }

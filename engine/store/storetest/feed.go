@@ -75,6 +75,10 @@ func (l *listener) await(t testing.TB, f func(model.Change) bool) {
 func testFeed(t *testing.T, e *env) {
 	t.Run("own changes come before Write returns", func(t *testing.T) { testOwnChanges(t, e) })
 
+	t.Run("changes of clients come with their alias", func(t *testing.T) { testClientChanges(t, e) })
+
+	t.Run("the grants whose tokens end beside a kept one are told of", func(t *testing.T) { testKeepTells(t, e) })
+
 	t.Run("nobody is called after cancel has returned", func(t *testing.T) { testCancelWaits(t, e) })
 
 	t.Run("changes of another process come within a second", func(t *testing.T) {
@@ -131,12 +135,15 @@ func testOwnChanges(t *testing.T, e *env) {
 	g, a, r := e.issued(t)
 	g2, a2, r2 := e.issued(t)
 	b := e.accessToken(g2.ID)
-	account := e.account("told")
+	account, session := e.account("told"), e.session("alice")
 	for i, test := range []struct {
 		steps []store.Step
 		want  []model.Change
 	}{
-		{[]store.Step{store.ExtendGrant{Service: e.service, ID: g.ID, Until: future}}, nil},
+		{[]store.Step{store.ExtendGrant{Service: e.service, ID: g.ID, Until: future, Access: newID()}}, nil},
+		{[]store.Step{store.InsertSession{Session: session}, store.RenewSession{Session: session}, e.join(session.ID, 1)}, nil},
+		{[]store.Step{store.EndSession{Service: e.service, ID: session.ID}}, nil}, // it has no grants
+		{[]store.Step{store.UseOnce{Service: e.service, Digest: session.Hash, Now: now, ExpiresAt: future}}, nil},
 		{[]store.Step{store.RotateRefreshToken{Service: e.service, ID: r.ID, Successor: newID(), Now: now}},
 			[]model.Change{tell(model.ChangeTokenRevoked, a.ID, "")}},
 		{[]store.Step{store.RenewAccessToken{Service: e.service, ID: r2.ID, Access: b.ID, Now: now}, store.InsertAccessToken{Token: b}},
@@ -150,11 +157,12 @@ func testOwnChanges(t *testing.T, e *env) {
 		{[]store.Step{store.RevokeGrants{Service: e.service, Client: 9}}, []model.Change{tell(model.ChangeClientRevoked, 9, "")}},
 		{[]store.Step{store.RevokeGrants{Service: e.service, Subject: "alice", Client: 9}}, []model.Change{tell(model.ChangeSubjectRevoked, 0, "alice")}},
 		{[]store.Step{store.InsertAccount{Account: account}}, []model.Change{tell(model.ChangeAccount, 0, account.Subject)}},
+		{[]store.Step{store.PutAccount{Account: account}}, []model.Change{tell(model.ChangeAccount, 0, account.Subject)}},
 		{[]store.Step{store.SetPassword{Service: e.service, ID: account.ID, Hash: "x"}, store.SetDisabled{Service: e.service, ID: account.ID}},
 			[]model.Change{tell(model.ChangeAccount, 0, account.Subject), tell(model.ChangeAccount, 0, account.Subject)}},
 		{[]store.Step{store.InsertFirstKeys{Service: e.service, Keys: []model.Key{e.key("first")}}}, []model.Change{tell(model.ChangeKeys, 0, "")}},
 		{[]store.Step{store.InsertKey{Key: e.key("second")}}, []model.Change{tell(model.ChangeKeys, 0, "")}},
-		{[]store.Step{store.RetireKeys{Service: e.service, Alg: model.ES256, Except: "second", ExpiresAt: future}}, []model.Change{tell(model.ChangeKeys, 0, "")}},
+		{[]store.Step{store.RetireKeys{Service: e.service, Alg: string(model.ES256), Except: "second", ExpiresAt: future}}, []model.Change{tell(model.ChangeKeys, 0, "")}},
 	} {
 		e.write(t, test.steps...)
 		if diff := cmp.Diff(test.want, l.take()); diff != "" {
@@ -192,6 +200,29 @@ func testOwnChanges(t *testing.T, e *env) {
 		})
 	}
 	wg.Wait()
+}
+
+func testClientChanges(t *testing.T, e *env) {
+	l := listen(e)
+	defer l.cancel()
+	c := e.storedClient("dev")
+	e.write(t, store.InsertClient{Client: c})
+	first := l.take()
+	stored, err := e.StoredClientByAlias(context.Background(), e.service, c.Alias)
+	want := []model.Change{{Service: e.service, Kind: model.ChangeClient, Ref: stored.ID, Subject: c.Alias}}
+	equal(t, "what a registration tells", want, first, err)
+	renamed := stored
+	renamed.Alias = "another"
+	e.write(t, store.UpdateClient{Client: renamed})
+	equal(t, "what a change tells", want, l.take(), nil)
+	e.refused(t, store.ErrNotFound, store.UpdateClient{Client: renamed})
+	e.refused(t, store.ErrConflict, store.InsertClient{Client: c})
+	e.refused(t, store.ErrSpent, store.InsertClient{Client: e.storedClient("dev"), Most: 1})
+	equal(t, "what refusals tell", 0, len(l.take()), nil)
+	e.write(t, store.DeleteClient{Service: e.service, ID: stored.ID})
+	equal(t, "what a removal tells", want, l.take(), nil)
+	e.refused(t, store.ErrNotFound, store.DeleteClient{Service: e.service, ID: stored.ID})
+	equal(t, "what no removal tells", 0, len(l.take()), nil)
 }
 
 // testCancelWaits cancels a subscription while its function is being called:

@@ -131,6 +131,8 @@ func testAccessTokens(t *testing.T, e *env) {
 		g := e.grant()
 		e.write(t, store.InsertGrant{Grant: g})
 		opaque, jwt, narrow, bare := e.accessToken(g.ID), e.accessToken(g.ID), e.accessToken(g.ID), e.accessToken(g.ID)
+		narrow.Resources = []string{"https://api.example/a b?c=d&e", "urn:example:\"x\""}
+		bare.Resources = []string{}
 		jwt.JWT, jwt.Hash = true, [32]byte{}
 		narrow.Scopes = []string{"openid"}
 		bare.Scopes = []string{} // none, which is not "the grant's"

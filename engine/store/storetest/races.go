@@ -75,6 +75,9 @@ func testRaces(t *testing.T, e *env) {
 			run("threat 2: a refresh beside a revocation leaves nothing", e.raceRevoke)
 			run("renewals at once leave one access token", e.raceRenew)
 			run("one name is taken once", e.raceNames)
+			run("one value used by many at once is used once (RFC 7523 §3)", e.raceUseOnce)
+			run("many registrations at once stay below the most", e.raceInsertClient)
+			run("one of many changes to the same version is kept", e.raceUpdateClient)
 		}
 	}
 }
@@ -214,4 +217,54 @@ func (e *env) raceNames(t *testing.T, n int, stores []store.Store) {
 		key.Service = services[0]
 		return s.Write(ctx, store.InsertFirstKeys{Service: services[0], Keys: []model.Key{key}})
 	}), store.ErrConflict)
+}
+
+func (e *env) raceUseOnce(t *testing.T, n int, stores []store.Store) {
+	ctx := context.Background()
+	value := newID()
+	for at := now; at < now+20; at += 10 { // the second time, its row has expired
+		winner(t, race(n, stores, func(s store.Store, i int) error {
+			return s.Write(ctx, store.UseOnce{Service: e.service, Digest: hashOf(value), Now: at, ExpiresAt: at + 10})
+		}), store.ErrSpent)
+	}
+}
+
+func (e *env) raceInsertClient(t *testing.T, n int, stores []store.Store) {
+	ctx := context.Background()
+	one := e.storedClient("")
+	winner(t, race(n, stores, func(s store.Store, i int) error {
+		return s.Write(ctx, store.InsertClient{Client: one})
+	}), store.ErrConflict)
+
+	most, made := max(1, n/4), 0
+	clients := make([]model.StoredClient, n)
+	for i := range clients {
+		clients[i] = e.storedClient(fmt.Sprint("developer of ", one.Alias))
+	}
+	for i, err := range race(n, stores, func(s store.Store, i int) error {
+		return s.Write(ctx, store.InsertClient{Client: clients[i], Most: most})
+	}) {
+		if err == nil {
+			made++
+		} else {
+			fails(t, fmt.Sprint("call ", i), store.ErrSpent, err)
+		}
+		fails(t, fmt.Sprint("client of call ", i), map[bool]error{false: store.ErrNotFound}[err == nil], e.aliasErr(e.service, clients[i].Alias))
+	}
+	equal(t, "clients", most, made, nil)
+}
+
+func (e *env) raceUpdateClient(t *testing.T, n int, stores []store.Store) {
+	ctx := context.Background()
+	before := e.registered(t, e.storedClient("dev"))
+	change := func(i int) model.StoredClient {
+		c := before
+		c.Settings, c.TokenHash = fmt.Appendf(nil, `{"call":%d}`, i), hashOf(model.ID(i))
+		return c
+	}
+	won := change(winner(t, race(n, stores, func(s store.Store, i int) error {
+		return s.Write(ctx, store.UpdateClient{Client: change(i)})
+	}), store.ErrNotFound))
+	won.Version++
+	e.reads(t, won)
 }

@@ -67,9 +67,13 @@ func testRefreshTokens(t *testing.T, e *env) {
 
 	t.Run("renewal couples a new access token and takes the old", func(t *testing.T) {
 		g, a, r := e.issued(t)
-		for range 2 {
+		for _, until := range []int64{0, future + 100, 0, future - 100} { // a new expiry, unless 0
 			b := e.accessToken(g.ID)
-			e.write(t, store.RenewAccessToken{Service: e.service, ID: r.ID, Access: b.ID, Now: now}, store.InsertAccessToken{Token: b})
+			e.write(t, store.RenewAccessToken{Service: e.service, ID: r.ID, Access: b.ID, Now: now, Until: until},
+				store.InsertAccessToken{Token: b})
+			if until != 0 {
+				r.ExpiresAt = until
+			}
 			fails(t, "the access token before", store.ErrNotFound, e.accessErr(e.service, a.ID))
 			fails(t, "the access token now", nil, e.accessErr(e.service, b.ID))
 			r.Access = b.ID
@@ -144,4 +148,29 @@ func testHandles(t *testing.T, e *env) {
 
 var handleKinds = map[model.HandleKind]string{
 	model.HandleTicket: "ticket", model.HandleCode: "code", model.HandleLogin: "login",
+	model.HandleTokenTicket: "token ticket", model.HandleLogout: "logout",
+}
+
+func testUseOnce(t *testing.T, e *env) {
+	s := *e
+	s.service = e.newService(t)
+	use := func(e *env, id model.ID, now, expires int64) store.UseOnce {
+		return store.UseOnce{Service: e.service, Digest: hashOf(id), Now: now, ExpiresAt: expires}
+	}
+	a, b := newID(), newID()
+	e.write(t, use(e, a, now, now+10))
+	e.refused(t, store.ErrSpent, use(e, a, now, now+10))
+	e.refused(t, store.ErrSpent, use(e, a, now+9, future))
+	e.write(t, use(e, b, now, future))    // another value
+	e.write(t, use(&s, a, now, future))   // another service's
+	e.write(t, use(e, a, now+10, now+20)) // its row had expired
+	e.refused(t, store.ErrSpent, use(e, a, now+19, future))
+	e.write(t, use(e, a, now+21, math.MaxInt64))
+	e.refused(t, store.ErrSpent, use(e, a, math.MaxInt64-1, math.MaxInt64))
+
+	c := newID()
+	e.refused(t, store.ErrNotFound, use(e, c, now, future), store.InsertAccessToken{Token: e.accessToken(newID())}) // undone
+	e.refused(t, store.ErrSpent, use(e, c, now, future), use(e, c, now, future))                                    // undone too
+	e.write(t, use(e, c, now, future))
+	e.refused(t, store.ErrSpent, use(e, c, now, future))
 }

@@ -32,6 +32,15 @@ func testReopen(t *testing.T, e *env) {
 	e.write(t, redeem, rotate)
 	rotated.Successor, spent.Redeemed = successor, true
 
+	// A client and its tokens: of two, one is kept.
+	client := e.registered(t, e.storedClient("dev"))
+	ended, endedToken, _ := e.issued(t)
+	narrow := e.accessToken(g.ID)
+	narrow.Scopes, narrow.Resources = []string{"openid"}, []string{"https://api.example/"}
+	use := store.UseOnce{Service: service, Digest: hashOf(newID()), Now: now, ExpiresAt: future}
+	e.write(t, store.InsertAccessToken{Token: narrow}, e.keep(narrow.ID), use, e.join(session.ID, client.ID))
+	a = narrow
+
 	e.reopen(t)
 
 	t.Run("everything is there", func(t *testing.T) {
@@ -48,6 +57,8 @@ func testReopen(t *testing.T, e *env) {
 		}
 		gotS, err := e.Session(ctx, service, session.ID)
 		equal(t, "session", session, gotS, err)
+		e.joined(t, session.ID, client.ID)
+		e.reads(t, client)
 		gotAccount, err := e.AccountBySubject(ctx, service, account.Subject)
 		equal(t, "account", account, gotAccount, err)
 		keys, err := e.Keys(ctx, service)
@@ -57,6 +68,9 @@ func testReopen(t *testing.T, e *env) {
 	})
 
 	t.Run("threat 2: what was spent stays spent", func(t *testing.T) {
+		fails(t, "a token beside the one that was kept", store.ErrNotFound, e.accessErr(service, endedToken.ID))
+		fails(t, "its grant", nil, e.grantErr(service, ended.ID))
+		e.refused(t, store.ErrSpent, use)
 		e.refused(t, store.ErrSpent, redeem)
 		e.refused(t, store.ErrSpent, rotate)
 		e.write(t, store.RedeemHandle{Service: service, Kind: waiting.Kind, ID: waiting.ID, Now: now})
@@ -76,5 +90,15 @@ func testReopen(t *testing.T, e *env) {
 		l := listen(e)
 		e.write(t, store.RevokeGrant{Service: service, ID: g.ID})
 		equal(t, "changes", []model.Change{{Service: service, Kind: model.ChangeGrantRevoked, Ref: g.ID}}, l.take(), nil)
+	})
+
+	last := e.registered(t, e.storedClient("dev"))
+	e.write(t, store.DeleteClient{Service: service, ID: last.ID})
+	e.reopen(t)
+	t.Run("the id and the alias of a removed client stay taken", func(t *testing.T) {
+		e.refused(t, store.ErrConflict, store.InsertClient{Client: last})
+		if next := e.registered(t, e.storedClient("dev")); next.ID <= last.ID {
+			t.Errorf("the id %d after %d", next.ID, last.ID)
+		}
 	})
 }

@@ -83,7 +83,13 @@ func testSweep(t *testing.T, e *env) {
 		}
 	})
 
-	t.Run("accounts, consents and keys stay", func(t *testing.T) {
+	t.Run("values go when they expire, what a session knows of clients with it", func(t *testing.T) { testSweepLater(t, e) })
+
+	t.Run("accounts, consents, keys and clients stay", func(t *testing.T) {
+		client := e.registered(t, e.storedClient("stays"))
+		client.TokenHash, client.ModifiedAt = [32]byte{}, past
+		e.write(t, store.UpdateClient{Client: client})
+		client.Version++
 		account, key := e.account("stays"), e.key("stays")
 		key.ExpiresAt = past // withdrawn, but not the store's to forget
 		consent := model.Consent{Service: e.service, Subject: "alice", Client: 1, GrantedAt: past}
@@ -97,5 +103,47 @@ func testSweep(t *testing.T, e *env) {
 		fails(t, "consent", nil, err)
 		keys, err := e.Keys(ctx, e.service)
 		equal(t, "keys", []model.Key{key}, keys, err)
+		e.reads(t, client)
 	})
+}
+
+// sweepAll sweeps in small steps until nothing goes for a while.
+func (e *env) sweepAll(t *testing.T, at int64) (removed int) {
+	t.Helper()
+	for idle := 0; idle < 20; idle++ {
+		n, err := e.Sweep(context.Background(), time.Unix(at, 0), 7)
+		if err != nil {
+			t.Fatalf("Sweep: %v", err)
+		}
+		if removed += n; n > 0 {
+			idle = 0
+		}
+	}
+	return removed
+}
+
+func testSweepLater(t *testing.T, e *env) {
+	const each = 25
+	e.sweepAll(t, now)
+	use := func(i int, now, expires int64) store.UseOnce {
+		return store.UseOnce{Service: e.service, Digest: hashOf(model.ID(i)), Now: now, ExpiresAt: expires}
+	}
+	var gone, stay []model.Session
+	for i := range each {
+		expired, lasts := e.session("alice"), e.session("alice")
+		expired.ExpiresAt = now
+		e.write(t, use(2*i, past, now), use(2*i+1, past, future),
+			store.InsertSession{Session: expired}, store.InsertSession{Session: lasts},
+			e.join(expired.ID, 1), e.join(lasts.ID, 1), e.join(expired.ID, 2))
+		gone, stay = append(gone, expired), append(stay, lasts)
+	}
+	equal(t, "rows removed", each*4, e.sweepAll(t, now), nil) // a value, a session and its two clients
+	for i := range each {
+		e.joined(t, gone[i].ID)
+		e.joined(t, stay[i].ID, 1)
+		e.write(t, use(2*i, past, now)) // before its time it would be used, if it were there
+		e.refused(t, store.ErrSpent, use(2*i+1, now, future))
+	}
+	e.write(t, store.DeleteSessions{Service: e.service, Subject: "alice"})
+	equal(t, "rows removed later", each*2, e.sweepAll(t, future), nil) // the values
 }

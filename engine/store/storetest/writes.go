@@ -21,8 +21,10 @@ func testWrites(t *testing.T, e *env) {
 	t.Run("a later step that fails undoes the earlier ones", func(t *testing.T) {
 		g, a, r := e.issued(t)
 		account, key := e.account("taken"), e.key("taken")
-		e.write(t, store.InsertAccount{Account: account}, store.InsertKey{Key: key})
+		client := e.registered(t, e.storedClient("writes"))
 		missing := newID()
+		used := store.UseOnce{Service: e.service, Digest: hashOf(missing), Now: now, ExpiresAt: future}
+		e.write(t, store.InsertAccount{Account: account}, store.InsertKey{Key: key}, used)
 		for _, last := range []struct {
 			want error
 			step store.Step
@@ -40,19 +42,16 @@ func testWrites(t *testing.T, e *env) {
 			{store.ErrNotFound, store.SetDisabled{Service: e.service, ID: missing}},
 			{store.ErrConflict, store.InsertKey{Key: key}},
 			{store.ErrConflict, store.InsertFirstKeys{Service: e.service, Keys: []model.Key{e.key("other")}}},
+			{store.ErrSpent, used},
+			{store.ErrNotFound, store.RenewSession{Session: e.session("alice")}},
+			{store.ErrNotFound, e.join(missing, 1)},
+			{store.ErrConflict, store.ExpectClients{Service: e.service, Session: missing}},
+			{store.ErrConflict, store.InsertClient{Client: client}},
+			{store.ErrSpent, store.InsertClient{Client: e.storedClient(client.Developer), Most: 1}},
+			{store.ErrNotFound, store.UpdateClient{Client: model.StoredClient{Service: e.service, ID: client.ID, Version: client.Version + 1}}},
+			{store.ErrNotFound, store.DeleteClient{Service: e.service, ID: missing}},
 		} {
-			t.Run(fmt.Sprintf("%T %v", last.step, last.want), func(t *testing.T) {
-				added, session := e.grant(), e.session("alice")
-				removed, removedToken, _ := e.issued(t)
-				e.refused(t, last.want,
-					store.InsertGrant{Grant: added}, store.InsertSession{Session: session},
-					store.RevokeAccessToken{Service: e.service, ID: removedToken.ID},
-					store.RevokeGrant{Service: e.service, ID: removed.ID}, last.step)
-				fails(t, "the grant added", store.ErrNotFound, e.grantErr(e.service, added.ID))
-				fails(t, "the session added", store.ErrNotFound, e.sessionErr(e.service, session.ID))
-				fails(t, "the token removed", nil, e.accessErr(e.service, removedToken.ID))
-				fails(t, "the grant removed", nil, e.grantErr(e.service, removed.ID))
-			})
+			t.Run(fmt.Sprintf("%T %v", last.step, last.want), func(t *testing.T) { testUndone(t, e, last.want, last.step) })
 		}
 	})
 
@@ -86,6 +85,10 @@ func testWrites(t *testing.T, e *env) {
 		h.Payload = make([]byte, model.MaxHandlePayload+1)
 		noID := e.grant()
 		noID.ID = 0
+		noClient := e.keep(newID())
+		noClient.Client = 0
+		noSubject := e.keep(newID())
+		noSubject.Subject = ""
 		for name, step := range map[string]store.Step{
 			"no step":                        nil,
 			"a pointer to a step":            &store.InsertGrant{Grant: e.grant()},
@@ -94,6 +97,10 @@ func testWrites(t *testing.T, e *env) {
 			"a payload too large":            store.InsertHandle{Handle: h},
 			"an id of zero":                  store.InsertGrant{Grant: noID},
 			"grants of nobody and no client": store.RevokeGrants{Service: e.service},
+			"no token kept":                  e.keep(0),
+			"a token kept of no client":      noClient,
+			"a token kept of nobody":         noSubject,
+			"a client without an alias":      store.InsertClient{Client: model.StoredClient{Service: e.service}},
 		} {
 			t.Run(name, func(t *testing.T) {
 				kept := e.grant()
@@ -105,6 +112,34 @@ func testWrites(t *testing.T, e *env) {
 		}
 		e.issued(t) // the store goes on
 	})
+}
+
+// testUndone writes steps of which the last fails, and reads what they would
+// have changed.
+func testUndone(t *testing.T, e *env, want error, last store.Step) {
+	added, session, client := e.grant(), e.session("alice"), e.storedClient("undone")
+	removed, removedToken, _ := e.issued(t)
+	kept, keptToken, _ := e.issued(t)
+	ended, ofEnded, value := e.session("alice"), e.grant(), newID()
+	ofEnded.Session = ended.ID
+	e.write(t, store.InsertSession{Session: ended}, e.join(ended.ID, 1), store.InsertGrant{Grant: ofEnded})
+	use := store.UseOnce{Service: e.service, Digest: hashOf(value), Now: now, ExpiresAt: future}
+	e.refused(t, want,
+		store.InsertGrant{Grant: added}, store.InsertSession{Session: session}, e.join(session.ID, 1), use,
+		store.InsertClient{Client: client}, e.keep(newID()), e.join(ended.ID, 2), store.EndSession{Service: e.service, ID: ended.ID},
+		store.RevokeAccessToken{Service: e.service, ID: removedToken.ID},
+		store.RevokeGrant{Service: e.service, ID: removed.ID}, last)
+	fails(t, "the grant added", store.ErrNotFound, e.grantErr(e.service, added.ID))
+	fails(t, "the session added", store.ErrNotFound, e.sessionErr(e.service, session.ID))
+	fails(t, "the client added", store.ErrNotFound, e.aliasErr(e.service, client.Alias))
+	fails(t, "the token removed", nil, e.accessErr(e.service, removedToken.ID))
+	fails(t, "the grant removed", nil, e.grantErr(e.service, removed.ID))
+	fails(t, "the token that was not the only one", nil, e.accessErr(e.service, keptToken.ID))
+	fails(t, "its grant", nil, e.grantErr(e.service, kept.ID))
+	fails(t, "the session ended", nil, e.sessionErr(e.service, ended.ID))
+	fails(t, "the ended session's grant", nil, e.grantErr(e.service, ofEnded.ID))
+	e.joined(t, ended.ID, 1)
+	e.write(t, use, store.InsertClient{Client: client}) // neither was done before
 }
 
 func testContexts(t *testing.T, e *env) {
@@ -213,6 +248,10 @@ func testClose(t *testing.T, e *env) {
 		add(err)
 		_, err = e.Consents(ctx, e.service, "alice", 1)
 		add(err)
+		_, err = e.SessionClients(ctx, e.service, 1)
+		add(err)
+		add(e.clientErr(e.service, 1))
+		add(e.aliasErr(e.service, "closed"))
 		_, err = e.Sweep(ctx, nowTime, 10)
 		add(err)
 		for i, err := range errs {

@@ -1,0 +1,84 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/introspect"
+)
+
+// register is the client registration endpoint (RFC 7591 §3).
+func (h *Handler) register(run *running, w http.ResponseWriter, r *http.Request) error {
+	return h.registration(run, w, r, run.engine.ClientRegistration)
+}
+
+// manage is the client configuration endpoint (RFC 7592 §2).
+func (h *Handler) manage(run *running, w http.ResponseWriter, r *http.Request) error {
+	operation := map[string]func(context.Context, model.ID, engine.ClientRegistrationRequest) (*engine.ClientRegistrationResponse, error){
+		http.MethodGet: run.engine.ClientRegistrationGet, http.MethodPut: run.engine.ClientRegistrationUpdate,
+		http.MethodDelete: run.engine.ClientRegistrationDelete,
+	}[r.Method]
+	return h.registration(run, w, r, operation)
+}
+
+func (h *Handler) registration(run *running, w http.ResponseWriter, r *http.Request,
+	operation func(context.Context, model.ID, engine.ClientRegistrationRequest) (*engine.ClientRegistrationResponse, error)) error {
+	req := engine.ClientRegistrationRequest{ClientID: strings.TrimPrefix(r.URL.Path, h.registrationPath()+"/")}
+	var refusal *introspect.Refusal
+	if req.Token, refusal = introspect.BearerToken(r, 0); refusal != nil {
+		introspect.Refuse(w, introspect.Challenge{Realm: run.service.Issuer}, refusal)
+		return nil
+	}
+	if r.Method == http.MethodPost || r.Method == http.MethodPut {
+		var err error
+		if req.JSON, err = jsonBody(w, r, run.service.MaxRegistrationBytes); err != nil {
+			return err
+		}
+	}
+	resp, err := operation(r.Context(), run.service.ID, req)
+	if err != nil {
+		return err
+	}
+	switch resp.Action {
+	case model.ActionCreated:
+		writeJSON(w, http.StatusCreated, resp.ResponseContent)
+	case model.ActionDeleted:
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+	case model.ActionUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+run.service.Issuer+`", error="invalid_token"`)
+		writeJSON(w, http.StatusUnauthorized, resp.ResponseContent)
+	case model.ActionNotFound:
+		return h.notFound(run, w, r)
+	case model.ActionBadRequest:
+		writeJSON(w, http.StatusBadRequest, resp.ResponseContent)
+	default:
+		writeJSON(w, http.StatusOK, resp.ResponseContent)
+	}
+	return nil
+}
+
+// jsonBody reads a JSON body of at most that many bytes.
+func jsonBody(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return "", &httpError{http.StatusBadRequest, "invalid_client_metadata", "the Content-Type must be application/json"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return "", &httpError{http.StatusRequestEntityTooLarge, "invalid_client_metadata", "the request body is too large"}
+	case err != nil:
+		return "", &httpError{http.StatusBadRequest, "invalid_client_metadata", "the request body could not be read"}
+	}
+	return string(body), nil
+}
+
+// registrationPath is where clients register.
+func (h *Handler) registrationPath() string { return pathOf(h.service.RegistrationEndpoint) }
