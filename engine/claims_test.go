@@ -71,6 +71,7 @@ func (h *house) delivered(claims map[string]json.RawMessage, pairs ...string) (i
 // OpenID Connect Core §5.4: scopes stand for claims, which are delivered at the
 // userinfo endpoint, or in the ID token when there is no access token.
 func TestScopesStandForClaims(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyScope, anyFlow)
 	for scope, want := range map[string]map[string]any{
 		"profile": {"name": "Alice", "family_name": "Liddell", "updated_at": 1700000000.0}, "email": {"email": "alice@example.com", "email_verified": true},
@@ -93,6 +94,7 @@ func TestScopesStandForClaims(t *testing.T) {
 // OpenID Connect Core §5.5, §5.5.1: claims are asked for one by one, at each
 // place, and delivered when they have the value asked for, if any.
 func TestClaimsParameter(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyScope, anyFlow)
 	for claims, want := range map[string][2]map[string]any{
 		`{"id_token":{"email":null}}`: {{"email": "alice@example.com"}, {}},
@@ -138,6 +140,7 @@ func manyClaims(n int) string {
 // OpenID Connect Core §5.2: claims in other languages, as far as the service has
 // them. Language tags are the same in any case.
 func TestClaimsInOtherLanguages(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyScope, anyFlow)
 	for _, c := range []struct {
 		pairs []string
@@ -163,6 +166,7 @@ func TestClaimsInOtherLanguages(t *testing.T) {
 // OpenID Connect Core §5.6.2: aggregated and distributed claims are passed on,
 // those that were asked for, as far as the service supports each kind.
 func TestClaimsOfOtherProviders(t *testing.T) {
+	t.Parallel()
 	supplied := map[string]json.RawMessage{
 		"_claim_names":   raw(map[string]string{"name": "bank", "email": "mail", "phone_number": "mail", "secret": "mail", "birthdate": "nowhere"}),
 		"_claim_sources": raw(map[string]any{"bank": map[string]string{"JWT": "a.b.c"}, "mail": map[string]string{"endpoint": "https://mail.example/claims", "access_token": "x"}, "more": map[string]string{"JWT": "d"}}),
@@ -189,6 +193,7 @@ func TestClaimsOfOtherProviders(t *testing.T) {
 // RFC 6749 §3.3, OpenID Connect Core §3.1.2.4: what the user did not grant is not
 // delivered, neither by another name nor later.
 func TestClaimsFollowConsent(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyScope, anyFlow)
 	got := h.consented(request("any", "scope", "openid profile email offline_access", "claims", `{"userinfo":{"phone_number":null}}`),
 		supplying(aliceClaims), func(r *engine.AuthorizationIssueRequest) { r.Scopes = []string{"openid", "profile", "offline_access"} })
@@ -221,6 +226,7 @@ func TestClaimsFollowConsent(t *testing.T) {
 // OpenID Connect Core §5.5.1.1, §3.1.2.1; OpenID Connect Core Unmet
 // Authentication Requirements §2: which acr is wanted, and what happens without it.
 func TestACR(t *testing.T) {
+	t.Parallel()
 	clients := map[string]model.Settings{"any": with(anyFlow["any"], "defaultAcrs", []string{"3", "9"})}
 	h := openWith(t, everyScope, clients)
 	essential := func(values string) string {
@@ -270,6 +276,7 @@ func TestACR(t *testing.T) {
 // (default_max_age, require_auth_time): max_age=0 is a bound, and a bound brings
 // auth_time, also when the ID token is refreshed.
 func TestMaxAgeAndAuthTime(t *testing.T) {
+	t.Parallel()
 	clients := map[string]model.Settings{
 		"any": anyFlow["any"], "aged": with(anyFlow["any"], "defaultMaxAge", 300), "timed": with(anyFlow["any"], "authTimeRequired", true),
 	}

@@ -71,6 +71,7 @@ func (h *house) present(assertion string, pairs ...string) *engine.TokenResponse
 // OpenID Connect Core §9, RFC 7523 §3 (9); threats.md 13: a client's assertion
 // is signed by the algorithm that it is registered for, or by any of its method.
 func TestClientAssertionAlgorithms(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, asserters())
 	for _, client := range append([]string{"secret", "keys"}, prefixed("by-", signing)...) {
 		registered := strings.TrimPrefix(client, "by-")
@@ -96,6 +97,7 @@ func prefixed(prefix string, list []string) (all []string) {
 // RFC 7523 §3 (1 to 8), OpenID Connect Core §9; threats.md 12: what an assertion
 // must say, and what must hold of it.
 func TestThreat12ClientAssertionClaims(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, asserters())
 	now := h.clock().Unix()
 	for _, c := range []struct {
@@ -148,6 +150,7 @@ func TestThreat12ClientAssertionClaims(t *testing.T) {
 
 // RFC 7521 §4.2, RFC 7523 §2.2, RFC 6749 §2.3: how an assertion is presented.
 func TestClientAssertionRequest(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, asserters())
 	for name, c := range map[string]struct {
 		pairs []string
@@ -188,6 +191,7 @@ func TestClientAssertionRequest(t *testing.T) {
 // RFC 7523 §3 (7); threats.md 27: an assertion counts once, at whatever endpoint
 // and however many present it at once.
 func TestClientAssertionIsUsedOnce(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, asserters())
 	beside := openOn(t, h.store, h.options.Services...) // another node
 	for client, alg := range map[string]string{"keys": "ES256", "secret": "HS256"} {
@@ -233,6 +237,7 @@ func TestClientAssertionIsUsedOnce(t *testing.T) {
 // the revocation and the introspection endpoints, each with its own address as
 // an audience.
 func TestClientAssertionAtEachEndpoint(t *testing.T) {
+	t.Parallel()
 	for _, strict := range []bool{false, true} {
 		h := openWith(t, model.Settings{"clientAssertionAudRestrictedToIssuer": raw(strict)}, asserters())
 		endpoints := map[string]func(form string) (model.Action, string){
@@ -277,6 +282,7 @@ func TestClientAssertionAtEachEndpoint(t *testing.T) {
 
 // OpenID Connect Core §9: an endpoint takes the methods that the service allows there.
 func TestClientAuthenticationMethodsByEndpoint(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, model.Settings{"supportedTokenAuthMethods": raw([]string{"CLIENT_SECRET_BASIC", "CLIENT_SECRET_JWT"})}, asserters())
 	h.want(h.own("service", "orders:read"), model.ActionOK)
 	h.want(h.present(signedBy("HS256", h.assertion("secret"))), model.ActionOK)
@@ -288,6 +294,7 @@ func TestClientAuthenticationMethodsByEndpoint(t *testing.T) {
 // OpenID Connect Dynamic Client Registration §3.2.1 (client_secret_expires_at):
 // a secret that has expired proves nothing, whichever way it is used; keys go on.
 func TestExpiredSecret(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"dynamicRegistrationSupported": raw(true)})
 	soon := h.clock().Unix() + 100
 	own := []string{"CLIENT_CREDENTIALS"}

@@ -20,6 +20,7 @@ func (h *house) own(client, scope string) *engine.TokenResponse {
 
 // RFC 6749 §4.4 and §5.1.
 func TestClientCredentials(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	resp := h.own("service", "orders:read openid unknown")
 	h.want(resp, model.ActionOK)
@@ -50,6 +51,7 @@ func manyScopes(n int) string {
 
 // A client may ask only for its requestable scopes (threats.md 20: escalation).
 func TestRequestableScopes(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	resp := h.token("post", "grant_type", "client_credentials", "scope", "orders:read orders:write", "client_secret", "post-secret")
 	h.want(resp, model.ActionOK)
@@ -61,6 +63,7 @@ func TestRequestableScopes(t *testing.T) {
 // The grant below a client's own tokens may be revoked at any time; the next
 // token has a new one.
 func TestOwnGrantIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	first := h.own("service", "orders:read")
 	client, _ := h.engine.ClientByAlias(t.Context(), h.service.ID, "service")
@@ -76,6 +79,7 @@ func TestOwnGrantIsMadeAgain(t *testing.T) {
 
 // Tokens outlive the grant that the first of them came with.
 func TestOwnGrantIsReplacedInTime(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"accessTokenDuration": raw(3600)})
 	for range 5 {
 		resp := h.own("service", "orders:read")
@@ -91,6 +95,7 @@ func TestOwnGrantIsReplacedInTime(t *testing.T) {
 
 // RFC 6749 §2.3, §5.2: clients authenticate by the one method they have.
 func TestClientAuthentication(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, c := range []struct {
 		name       string
@@ -130,6 +135,7 @@ func TestClientAuthentication(t *testing.T) {
 
 // RFC 6749 §5.2: the errors of the token endpoint.
 func TestTokenErrors(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, c := range []struct {
 		parameters, code string
@@ -156,6 +162,7 @@ func TestTokenErrors(t *testing.T) {
 
 // A grant type that a service has not turned on does not exist.
 func TestGrantTypeTurnedOff(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"supportedGrantTypes": raw([]string{"AUTHORIZATION_CODE"})})
 	h.wantError(h.own("service", ""), "unsupported_grant_type")
 	tokens := h.tokens("web")
@@ -166,6 +173,7 @@ func TestGrantTypeTurnedOff(t *testing.T) {
 
 // RFC 7009 §2: revoking a token, and what comes with it.
 func TestRevocation(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	t.Run("an access token ends alone", func(t *testing.T) {
 		tokens := h.tokens("web")
@@ -219,6 +227,7 @@ func TestRevocation(t *testing.T) {
 
 // RFC 7662 §2.1, §2.2.
 func TestStandardIntrospection(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ask := func(basic engine.ClientCredentials, v url.Values) *engine.StandardIntrospectionResponse {
 		resp, err := h.engine.StandardIntrospection(t.Context(), h.service.ID, engine.StandardIntrospectionRequest{Parameters: v.Encode(), Basic: basic})

@@ -15,6 +15,7 @@ import (
 // RFC 6749 §4.1.2, RFC 9207 §2: the answer goes to the redirect address with
 // code, state and iss.
 func TestAuthorizationResponse(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	resp := h.authorize(request("spa", "state", "a b&c"))
 	issued, err := h.engine.AuthorizationIssue(t.Context(), h.service.ID, engine.AuthorizationIssueRequest{Ticket: resp.Ticket, Subject: "alice"})
@@ -33,6 +34,7 @@ func TestAuthorizationResponse(t *testing.T) {
 
 // A ticket is used once, whether it ends in a code or in an error.
 func TestTicketIsUsedOnce(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, n := range []int{2, 16, 64} {
 		ticket := h.authorize(request("spa")).Ticket
@@ -65,6 +67,7 @@ func TestTicketIsUsedOnce(t *testing.T) {
 // threats.md 1: one code redeemed by many requests at once yields one success.
 // threats.md 6: and since it was used more than once, what it gave is revoked.
 func TestThreat01OneCodeOneSuccess(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, n := range []int{2, 16, 64} {
 		code := h.code("spa")
@@ -87,6 +90,7 @@ func TestThreat01OneCodeOneSuccess(t *testing.T) {
 
 // threats.md 3: a code belongs to one client.
 func TestThreat03CodeBelongsToItsClient(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, thief := range []string{"spa2", "web"} {
 		code := h.code("spa")
@@ -97,6 +101,7 @@ func TestThreat03CodeBelongsToItsClient(t *testing.T) {
 
 // threats.md 5 (RFC 9700 §4.8): PKCE cannot be taken away or weakened.
 func TestThreat05PKCEDowngrade(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"pkceRequired": raw(false)})
 	t.Run("verifier without challenge", func(t *testing.T) {
 		code := h.code("web", "code_challenge", "", "code_challenge_method", "")
@@ -150,6 +155,7 @@ func TestThreat05PKCEDowngrade(t *testing.T) {
 
 // threats.md 6 (RFC 6749 §4.1.2): a code used twice revokes what it gave.
 func TestThreat06CodeUsedTwiceRevokes(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	code := h.code("spa")
 	first := h.redeem("spa", code)
@@ -167,6 +173,7 @@ func TestThreat06CodeUsedTwiceRevokes(t *testing.T) {
 // threats.md 8 (RFC 6749 §3.1): parameters that are there twice are refused;
 // the client is told where it can be trusted to be the client.
 func TestThreat08DuplicateParameters(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, c := range []struct {
 		more   string
@@ -193,6 +200,7 @@ func TestThreat08DuplicateParameters(t *testing.T) {
 // The errors of RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6 go to the
 // client, with state and iss.
 func TestAuthorizationErrors(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, c := range []struct {
 		name  string
@@ -225,6 +233,7 @@ func TestAuthorizationErrors(t *testing.T) {
 
 // Requests that cannot be trusted with a redirect are answered on a page.
 func TestAuthorizationWithoutRedirect(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for name, parameters := range map[string]string{
 		"no client":           request("spa", "client_id", ""),
@@ -244,6 +253,7 @@ func TestAuthorizationWithoutRedirect(t *testing.T) {
 
 // OpenID Connect Core §3.1.2.1: max_age=0 is not the same as no max_age.
 func TestMaxAge(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	if resp := h.authorize(request("spa")); resp.MaxAge != nil {
 		t.Errorf("no max_age: got %d", *resp.MaxAge)
@@ -255,6 +265,7 @@ func TestMaxAge(t *testing.T) {
 
 // A code lives as long as authorization_code_duration says.
 func TestCodeExpires(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"authorizationCodeDuration": raw(30)})
 	code := h.code("spa")
 	h.pass(31 * time.Second)
@@ -264,6 +275,7 @@ func TestCodeExpires(t *testing.T) {
 // threats.md 6: a second use is noticed as long as what the first gave lives,
 // not only while the code itself would have been good.
 func TestThreat06LateSecondUseRevokes(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	code := h.code("spa")
 	first := h.redeem("spa", code)

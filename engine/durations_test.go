@@ -40,6 +40,7 @@ func (h *house) idTokenLasts(text string) int64 {
 // service's to say, or the client's instead, and no longer than any of the
 // scopes says; by whatever flow they come.
 func TestDurations(t *testing.T) {
+	t.Parallel()
 	attributes := func(access, refresh, id string) []model.Pair {
 		return []model.Pair{{Key: model.AttributeAccessTokenDuration, Value: access}, {Key: model.AttributeRefreshTokenDuration, Value: refresh}, {Key: model.AttributeIDTokenDuration, Value: id}}
 	}
@@ -103,6 +104,7 @@ func TestDurations(t *testing.T) {
 // The longest duration of the Edit Service page, 31.7 million years, whoever
 // says it: nothing overflows on any way, and nothing ends early.
 func TestLongestDurations(t *testing.T) {
+	t.Parallel()
 	const longest = int64(model.MaxDuration)
 	scope := []model.Pair{{Key: model.AttributeAccessTokenDuration, Value: fmt.Sprint(longest)}, {Key: model.AttributeRefreshTokenDuration, Value: fmt.Sprint(longest)}}
 	for name, settings := range map[string]model.Settings{
@@ -110,6 +112,7 @@ func TestLongestDurations(t *testing.T) {
 		"single": {"singleAccessTokenPerSubject": raw(true)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			all := with(everyFlow, "accessTokenDuration", longest, "refreshTokenDuration", longest, "idTokenDuration", longest, "clientSecretDuration", longest,
 				"supportedScopes", []model.Scope{{Name: "openid"}, {Name: "offline_access"}, {Name: "orders:read", Attributes: scope}})
 			for property, value := range settings {
@@ -148,12 +151,14 @@ func TestLongestDurations(t *testing.T) {
 // Refresh Token Kept, Duration Kept and Duration Reset of the service: a refresh
 // token stays or is replaced, and its time goes on or begins again.
 func TestRefreshTokenDurations(t *testing.T) {
+	t.Parallel()
 	const duration, later = 1000, 300
 	for _, kept := range []string{"", "true", "false"} {
 		for _, flags := range []struct{ kept, reset bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
 			for _, client := range []string{"web", "spa"} {
 				name := fmt.Sprintf("kept %s, duration kept %v, reset %v, %s", kept, flags.kept, flags.reset, client)
 				t.Run(name, func(t *testing.T) {
+					t.Parallel()
 					settings := model.Settings{"refreshTokenDuration": raw(duration), "refreshTokenDurationKept": raw(flags.kept), "refreshTokenDurationReset": raw(flags.reset)}
 					stays := client == "web" // RFC 9700 §4.14.2: those of public clients are replaced
 					if kept != "" {
@@ -191,6 +196,7 @@ func TestRefreshTokenDurations(t *testing.T) {
 // A grant that is refreshed for long outlives its first expiry: nothing below it
 // is swept while it may still be used.
 func TestRefreshForYears(t *testing.T) {
+	t.Parallel()
 	for _, settings := range []model.Settings{{"refreshTokenKept": raw(false)}, {"refreshTokenKept": raw(true), "refreshTokenDurationReset": raw(true)}} {
 		h := open(t, with(settings, "refreshTokenDuration", 30*24*3600))
 		tokens := h.tokens("web")

@@ -30,6 +30,7 @@ func halfHash(alg, value string) string {
 // RFC 8812 §3.2; Financial-grade API Security Profile 1.0 part 2 §5.1: ID tokens
 // by each algorithm, with the hashes of what they come with.
 func TestIDTokenAlgorithms(t *testing.T) {
+	t.Parallel()
 	clients := map[string]model.Settings{}
 	for _, alg := range signing {
 		clients["id-"+alg] = with(anyFlow["any"], "idTokenSignAlg", alg)
@@ -77,6 +78,7 @@ func TestIDTokenAlgorithms(t *testing.T) {
 // OpenID Connect Core §2, Dynamic Client Registration §2: none is for those who
 // asked for it, and in the code flow alone.
 func TestIDTokenUnsigned(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, map[string]model.Settings{"unsigned": {"clientSecret": raw(longSecret), "idTokenSignAlg": raw("NONE")}})
 	tokens := h.tokens("unsigned")
 	got := h.verified(tokens.IDToken, "")
@@ -118,6 +120,7 @@ func openerOf(alg model.EncAlg, enc model.ContentEnc) (kid string, key any) {
 // OpenID Connect Core §2, §10.2; RFC 7518 §4.1, §5.1; RFC 7519 §5.2, §11.2: ID
 // tokens that are signed and then encrypted, by every pair of algorithms.
 func TestIDTokenEncryption(t *testing.T) {
+	t.Parallel()
 	clients := map[string]model.Settings{}
 	name := func(alg model.EncAlg, enc model.ContentEnc) string {
 		return strings.ReplaceAll(string(alg)+"_"+string(enc), "+", "_")
@@ -147,6 +150,7 @@ func TestIDTokenEncryption(t *testing.T) {
 // RFC 7517 §4.2, §4.4; RFC 7518 §4.6, §6.2.1.1: what is for a client is written
 // to a key of the right kind, for encryption, on any curve.
 func TestIDTokenEncryptionKey(t *testing.T) {
+	t.Parallel()
 	set := func(keys ...publicJWK) string { return string(raw(map[string]any{"keys": keys})) }
 	as := func(kid, use, alg string) publicJWK {
 		k := jwkOf(kid)
@@ -188,6 +192,7 @@ func TestIDTokenEncryptionKey(t *testing.T) {
 // OpenID Connect Core §2, §12.2: a refreshed ID token is about the same sign-in,
 // and has no nonce.
 func TestRefreshedIDToken(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	first := h.tokens("web", "claims", `{"id_token":{"email":null}}`)
 	before := h.verified(first.IDToken, "").claims
@@ -207,6 +212,7 @@ func TestRefreshedIDToken(t *testing.T) {
 
 // An authentication server cannot set what is the engine's to say.
 func TestProtectedClaims(t *testing.T) {
+	t.Parallel()
 	names := []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "nonce", "auth_time", "acr", "amr", "azp", "sid", "at_hash", "c_hash", "s_hash", "events"}
 	h := openWith(t, with(everyFlow, "supportedClaims", append(names, "email")), anyFlow)
 	supplied := map[string]json.RawMessage{"email": raw("a@example.com")}

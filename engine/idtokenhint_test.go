@@ -21,6 +21,7 @@ func hinted() map[string]model.Settings {
 // OpenID Connect Core §3.1.2.1, §3.1.2.2: id_token_hint says who must sign in,
 // and is an ID token of this issuer, though it may have expired.
 func TestIDTokenHint(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, model.Settings{"accessTokenSignAlg": raw("RS256")}, hinted())
 	for client := range hinted() {
 		tokens := h.tokens(client)
@@ -83,6 +84,7 @@ func changed(claims map[string]any, name string, value any) map[string]any {
 
 // The longest duration that the service page allows does not spoil the hint.
 func TestIDTokenHintOfTheLongestDuration(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, model.Settings{"idTokenDuration": raw(int64(model.MaxDuration))}, hinted())
 	tokens := h.tokens("any")
 	if resp := h.authorize(request("any", "id_token_hint", tokens.IDToken)); resp.Subject != "alice" {
@@ -93,6 +95,7 @@ func TestIDTokenHintOfTheLongestDuration(t *testing.T) {
 // OpenID Connect Core §3.1.2.2, §5.5.1: a value for the claim sub says who must
 // sign in; nobody can be two.
 func TestSubjectThatIsAskedFor(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, hinted())
 	ofAlice := h.tokens("any").IDToken
 	wants := func(place, subject string) string { return `{"` + place + `":{"sub":{"value":"` + subject + `"}}}` }
@@ -129,6 +132,7 @@ func TestSubjectThatIsAskedFor(t *testing.T) {
 // Rotation overlaps: a hint under a key that has been retired is good as long as
 // the key is published.
 func TestIDTokenHintAfterRotation(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, hinted())
 	hint := h.tokens("any").IDToken
 	if _, err := h.engine.RotateKeys(t.Context(), h.service.ID, []string{"RS256"}, engine.Rotation{Overlap: time.Hour}); err != nil {

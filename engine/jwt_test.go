@@ -39,6 +39,7 @@ func (h *house) jwks() jwk.Set {
 
 // RFC 9068 §2: JWT access tokens when the service asks for them.
 func TestJWTAccessToken(t *testing.T) {
+	t.Parallel()
 	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
 		h := open(t, model.Settings{"accessTokenSignAlg": raw(alg)})
 		tokens := h.tokens("web")
@@ -77,6 +78,7 @@ func forge(t *testing.T, header map[string]any, claims map[string]any, sign func
 // threats.md 12: iss, aud, exp and iat are required and checked, even when the
 // signature is good.
 func TestThreat12RequiredClaims(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"accessTokenSignAlg": raw("EdDSA")})
 	h2 := openOn(t, h.store, declare(t, "https://other.example.com", model.Settings{"accessTokenSignAlg": raw("EdDSA")}), h.options.Services[0])
 	good := h.own("service", "orders:read").AccessToken
@@ -129,6 +131,7 @@ func claimsOf(t *testing.T, token string) map[string]any {
 
 // threats.md 13: algorithm, typ, kid and embedded-key confusion.
 func TestThreat13AlgorithmConfusion(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"accessTokenSignAlg": raw("EdDSA")})
 	good := h.own("service", "orders:read").AccessToken
 	claims := claimsOf(t, good)
@@ -217,6 +220,7 @@ func (h *house) knownKey() (string, func([]byte) []byte) {
 
 // threats.md 18: a truncated or altered handle is unknown (CVE-2026-27840).
 func TestThreat18AlteredHandle(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	token := h.own("service", "orders:read").AccessToken
 	if !h.usable(token) {
@@ -242,6 +246,7 @@ func TestThreat18AlteredHandle(t *testing.T) {
 
 // threats.md 25: keys that cannot be opened stop the start, and no key is made instead.
 func TestThreat25WrongMasterKey(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	o := h.options
 	o.MasterKey = engine.MasterKey{9}
@@ -253,6 +258,7 @@ func TestThreat25WrongMasterKey(t *testing.T) {
 // Rotation overlaps: the new key is published at once and signs later, the old
 // one verifies until the overlap is over.
 func TestKeyRotation(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"accessTokenSignAlg": raw("ES256"), "accessTokenDuration": raw(7200)})
 	before := h.own("service", "orders:read").AccessToken
 	kids, err := h.engine.RotateKeys(t.Context(), h.service.ID, []string{"ES256"}, engine.Rotation{Announce: 10 * time.Minute, Overlap: time.Hour})
@@ -288,6 +294,7 @@ func TestKeyRotation(t *testing.T) {
 
 // The JWK Set holds public members alone.
 func TestJWKSIsPublic(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	document, err := h.engine.ServiceJWKS(context.Background(), h.service.ID)
 	if err != nil {

@@ -47,6 +47,7 @@ func privateJWKS(kids ...string) string {
 // The Edit Service page, JWK Set Content: a service signs with the keys that it
 // is given, publishes their public halves, and makes none of its own.
 func TestGivenKeys(t *testing.T) {
+	t.Parallel()
 	clients := map[string]model.Settings{
 		"es512": with(anyFlow["any"], "idTokenSignAlg", "ES512"), "es256k": with(anyFlow["any"], "idTokenSignAlg", "ES256K", "userInfoSignAlg", "EdDSA"), "eddsa": with(anyFlow["any"], "idTokenSignAlg", "EdDSA"),
 		"es": with(anyFlow["any"], "idTokenSignAlg", "ES256"),
@@ -94,6 +95,7 @@ func TestGivenKeys(t *testing.T) {
 
 // OpenID Connect Core §10.2: given keys for encryption open what is written to them.
 func TestGivenKeysForEncryption(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, model.Settings{"jwks": raw(setOf(privateJWK("rsa"), privateJWK("p256", "kid", "sig"), privateJWK("ed25519"), privateJWK("p384", "use", "enc"), privateJWK("p521", "alg", "ECDH-ES+A256KW", "use", "enc")))},
 		map[string]model.Settings{"jar": requesters()["jar"]})
 	for _, alg := range []model.EncAlg{"ECDH-ES", "ECDH-ES+A256KW"} {
@@ -106,6 +108,7 @@ func TestGivenKeysForEncryption(t *testing.T) {
 
 // threats.md 25, 35: keys that are given and cannot be used stop the start.
 func TestThreat25GivenKeysThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ jwks, want string }{
 		"a public key":            {jwksOf("rsa"), "private"},
 		"a symmetric key":         {`{"keys":[{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","alg":"HS256"}]}`, "key 1"},
@@ -121,6 +124,7 @@ func TestThreat25GivenKeysThatCannotBeUsed(t *testing.T) {
 		"no key for access":       {privateJWKS("rsa", "p256", "ed25519"), "ES384"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			settings := model.Settings{"jwks": raw(c.jwks)}
 			if name == "no key for access" {
 				settings["accessTokenSignAlg"] = raw("ES384")
@@ -138,6 +142,7 @@ func TestThreat25GivenKeysThatCannotBeUsed(t *testing.T) {
 
 // The Edit Service page: which of several keys signs what.
 func TestKeyIDsByPurpose(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, with(everyFlow, "jwks", setOf(privateJWK("p256"), privateJWK("rsa", "kid", "first"), privateJWK("rsa", "kid", "second"), privateJWK("rsa", "kid", "third"), privateJWK("ed25519"), privateJWK("rsa", "kid", "ps", "alg", "PS256")),
 		"accessTokenSignAlg", "RS256", "accessTokenSignatureKeyId", "third", "idTokenSignatureKeyId", "second", "userInfoSignatureKeyId", "ps"),
 		map[string]model.Settings{"any": with(anyFlow["any"], "userInfoSignAlg", "PS256"), "rs": with(anyFlow["any"], "userInfoSignAlg", "RS256")})
@@ -153,6 +158,7 @@ func TestKeyIDsByPurpose(t *testing.T) {
 
 // Several algorithms rotate at once, each with its own key, encryption too.
 func TestRotationOfSeveralAlgorithms(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, model.Settings{"keyAlgs": raw([]string{"ES256K", "ECDH_ES"})}, map[string]model.Settings{
 		"es256k": with(anyFlow["any"], "idTokenSignAlg", "ES256K"), "jar": requesters()["jar"]})
 	byAlg := func() map[string]int {
@@ -192,6 +198,7 @@ func TestRotationOfSeveralAlgorithms(t *testing.T) {
 // Keys that an operator imports sign from then on; those before them verify
 // until the overlap is over, and another node has them too.
 func TestImportedKeys(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, map[string]model.Settings{"any": anyFlow["any"]})
 	beside := openOn(t, h.store, h.options.Services...)
 	before := h.tokens("any").IDToken

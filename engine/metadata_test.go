@@ -36,6 +36,7 @@ func lists(document map[string]any, member string, value any) bool {
 // OpenID Connect Discovery §3, RFC 8414 §2, RFC 9207 §3: what the document of a
 // service with nothing but its issuer says.
 func TestServiceConfiguration(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"tokenEndpoint": raw("/oauth/token"), "tosUri": raw("https://as.example.com/tos")})
 	got := h.discovery()
 	want := map[string]any{
@@ -84,6 +85,7 @@ func TestServiceConfiguration(t *testing.T) {
 // A plain OAuth service says nothing of OpenID Connect, and one without an
 // authorization endpoint nothing of that.
 func TestServiceConfigurationSaysNoMore(t *testing.T) {
+	t.Parallel()
 	plain := open(t, model.Settings{"supportedScopes": raw([]model.Scope{{Name: "x"}}), "supportedGrantTypes": raw([]string{"CLIENT_CREDENTIALS"})}).discovery()
 	for _, name := range []string{
 		"userinfo_endpoint", "id_token_signing_alg_values_supported", "claims_supported", "claims_parameter_supported", "subject_types_supported",
@@ -99,7 +101,7 @@ func TestServiceConfigurationSaysNoMore(t *testing.T) {
 	}
 	secrets := model.Settings{
 		"apiKey": raw("api"), "apiSecret": raw("secret-1-of-this"), "authenticationCallbackApiSecret": raw("secret-2-of-this"),
-		"snsCredentials": raw([]model.SNSCredentials{{SNS: "FACEBOOK", APIKey: "k", APISecret: "secret-3-of-this"}}), "dynamicRegistrationSupported": raw(true),
+		"snsCredentials": raw([]model.SNSCredentials{{SNS: model.SNSFacebook, APIKey: "k", APISecret: "secret-3-of-this"}}), "dynamicRegistrationSupported": raw(true),
 		"initialAccessTokens": raw([]model.InitialAccessToken{{Developer: "d", Token: "secret-4-of-this"}}), "jwks": raw(privateJWKS("rsa", "p256", "ed25519")),
 	}
 	h := open(t, secrets)
@@ -115,6 +117,7 @@ func TestServiceConfigurationSaysNoMore(t *testing.T) {
 // What the document says, the endpoints do, and nothing else: each value that it
 // may have is tried.
 func TestDiscoveryIsWhatWorks(t *testing.T) {
+	t.Parallel()
 	for name, settings := range map[string]model.Settings{
 		"by default": nil, "everything": everyFlow,
 		"lax":                {"pkceRequired": raw(false), "pkceS256Required": raw(false)},
@@ -126,7 +129,10 @@ func TestDiscoveryIsWhatWorks(t *testing.T) {
 		"signed requests":    {"requestObjectRequired": raw(true)},
 		"without iss":        {"issSuppressed": raw(true)},
 	} {
-		t.Run(name, func(t *testing.T) { tryDiscovery(t, settings) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tryDiscovery(t, settings)
+		})
 	}
 }
 

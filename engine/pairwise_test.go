@@ -85,6 +85,7 @@ func (h *house) introspected(parameters string, credentials engine.ClientCredent
 // same at every place and for ever, from which nobody finds the user or what
 // another sector is told.
 func TestPairwiseSubjects(t *testing.T) {
+	t.Parallel()
 	settings := with(everyFlow, "accessTokenSignAlg", "EdDSA", "apiKey", "api", "apiSecret", "api-secret")
 	h := openWith(t, settings, pairwise())
 	uris := map[string]string{"a1": "https://a.example/cb", "a2": "https://a.example:8443/other", "b": "https://b.example/cb", "s": "https://c.example/cb", "public": "https://a.example/cb"}
@@ -131,6 +132,7 @@ func TestPairwiseSubjects(t *testing.T) {
 // OpenID Connect Core §8.1: the service's own resource servers, which have its API
 // key, and its gateways are told who the user is; a client is not.
 func TestPairwiseSubjectsAtTheServicesOwnSide(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, with(everyFlow, "apiKey", "api", "apiSecret", "api-secret"), pairwise())
 	got := h.consented(request("b", "redirect_uri", "https://b.example/cb", "response_type", "token"))
 	token := got.Get("access_token")

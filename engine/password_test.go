@@ -16,6 +16,7 @@ import (
 // RFC 6749 §4.3.2, §4.3.3: the engine asks for the user to be authenticated, and
 // issues tokens when that is done.
 func TestPasswordGrant(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	asked := h.token("any", "grant_type", "password", "username", "älice", "password", "p w&", "scope", "openid offline_access orders:read unknown")
 	h.want(asked, model.ActionPassword)
@@ -52,6 +53,7 @@ func TestPasswordGrant(t *testing.T) {
 
 // RFC 6749 §4.3.2, §5.2: what is refused, before anybody is asked for a user.
 func TestPasswordGrantErrors(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	for name, c := range map[string]struct {
 		pairs []string
@@ -74,6 +76,7 @@ func TestPasswordGrantErrors(t *testing.T) {
 // RFC 6749 §5.2; threats.md 30: a wrong password and an unknown user are the
 // same invalid_grant.
 func TestPasswordGrantFails(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	ticket := func() string {
 		return h.token("any", "grant_type", "password", "username", "a", "password", "b").Ticket
@@ -100,6 +103,7 @@ func TestPasswordGrantFails(t *testing.T) {
 // A ticket of the token endpoint is used once, for a minute, and is no ticket of
 // the authorization endpoint.
 func TestPasswordTicketIsUsedOnce(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	ask := func() string {
 		return h.token("any", "grant_type", "password", "username", "a", "password", "b").Ticket

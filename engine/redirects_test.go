@@ -63,6 +63,7 @@ var redirectTricks = map[string][]string{
 // addresses are compared character by character, at the authorization endpoint
 // and at the token endpoint; nothing redirects to one that is not registered.
 func TestThreat07ExactRedirectMatch(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	for kind, uris := range redirectTricks {
 		t.Run(kind, func(t *testing.T) {
@@ -88,6 +89,7 @@ func TestThreat07ExactRedirectMatch(t *testing.T) {
 // threats.md 7: which of several addresses is meant must be said (RFC 6749
 // §3.1.2.3), and a code goes with the one that was.
 func TestThreat07SeveralRedirectAddresses(t *testing.T) {
+	t.Parallel()
 	second := "https://app.example.com/other"
 	h := openWith(t, nil, map[string]model.Settings{"two": {"clientSecret": raw(longSecret), "redirectUris": raw([]string{redirect, second})}})
 	if resp := h.authorize(request("two", "redirect_uri", "", "scope", "orders:read")); resp.Action != model.ActionBadRequest {
@@ -100,6 +102,7 @@ func TestThreat07SeveralRedirectAddresses(t *testing.T) {
 
 // threats.md 7: a ticket does not redirect where the client is no longer registered.
 func TestThreat07AddressTakenBack(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ticket := h.authorize(request("spa")).Ticket
 	other := map[string]model.Settings{"spa": {"redirectUris": raw([]string{"https://elsewhere.example.com/cb"})}}
@@ -111,6 +114,7 @@ func TestThreat07AddressTakenBack(t *testing.T) {
 
 // RFC 8252 §7.3: only the port of a loopback redirect address may vary.
 func TestLoopbackRedirect(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, nil, map[string]model.Settings{"native": {
 		"redirectUris": raw([]string{"http://127.0.0.1/cb", "http://[::1]:1/cb", "http://localhost/cb", "com.example.app:/cb"})}})
 	for uri, ok := range map[string]bool{
@@ -131,6 +135,7 @@ func TestLoopbackRedirect(t *testing.T) {
 // threats.md 8 (RFC 6749 §3.1, §3.2; CVE-2026-9689): a parameter that is there
 // twice is refused, whichever it is and however it is written, at each endpoint.
 func TestThreat08EachParameterOnce(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	for _, name := range []string{
 		"response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode", "prompt", "max_age", "ui_locales", "display",

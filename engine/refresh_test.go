@@ -14,6 +14,7 @@ import (
 // RFC 9700 §4.14.2: a public client's refresh token is replaced at each use,
 // and the access token that came with it ends.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	first := h.tokens("spa")
 	second := h.refresh("spa", first.RefreshToken)
@@ -29,6 +30,7 @@ func TestRotation(t *testing.T) {
 // The design's idempotent rotation: until the successor has been used, the
 // same pair is given again; after that it is reuse, and the family ends.
 func TestRotationIsIdempotent(t *testing.T) {
+	t.Parallel()
 	for _, alg := range []string{"", "ES256"} {
 		settings := model.Settings{}
 		if alg != "" {
@@ -61,6 +63,7 @@ func TestRotationIsIdempotent(t *testing.T) {
 
 // A lost answer costs nothing, even when the access token in it has ended.
 func TestRepeatAfterAccessTokenExpired(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"accessTokenDuration": raw(60)})
 	first := h.tokens("spa")
 	second := h.refresh("spa", first.RefreshToken)
@@ -76,6 +79,7 @@ func TestRepeatAfterAccessTokenExpired(t *testing.T) {
 
 // threats.md 2: one refresh token used by many requests at once yields one successor.
 func TestThreat02OneSuccessor(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for _, n := range []int{2, 16, 64} {
 		first := h.tokens("spa")
@@ -97,6 +101,7 @@ func TestThreat02OneSuccessor(t *testing.T) {
 
 // threats.md 2: refresh against revoke. Whatever the order, nothing lives after it.
 func TestThreat02RefreshAgainstRevoke(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for range 20 {
 		first := h.tokens("spa")
@@ -117,6 +122,7 @@ func TestThreat02RefreshAgainstRevoke(t *testing.T) {
 
 // threats.md 2: replay after a restart (CVE-2026-1035).
 func TestThreat02ReplayAfterRestart(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	first := h.tokens("spa")
 	second := h.refresh("spa", first.RefreshToken)
@@ -128,6 +134,7 @@ func TestThreat02ReplayAfterRestart(t *testing.T) {
 
 // threats.md 3: a refresh token belongs to one client.
 func TestThreat03RefreshTokenBelongsToItsClient(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	tokens := h.tokens("web")
 	for _, thief := range []string{"web2", "spa"} {
@@ -138,6 +145,7 @@ func TestThreat03RefreshTokenBelongsToItsClient(t *testing.T) {
 
 // threats.md 4: refresh looks again at the user, the client and the consent.
 func TestThreat04RefreshLooksAgain(t *testing.T) {
+	t.Parallel()
 	t.Run("user", func(t *testing.T) {
 		h := open(t, nil)
 		tokens := h.tokens("spa")
@@ -178,6 +186,7 @@ func TestThreat04RefreshLooksAgain(t *testing.T) {
 // Clients that authenticate keep their refresh token; the access token issued
 // with it before ends.
 func TestRefreshTokenKept(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	first := h.tokens("web")
 	second := h.refresh("web", first.RefreshToken)
@@ -193,6 +202,7 @@ func TestRefreshTokenKept(t *testing.T) {
 // RFC 6749 §6: a refresh may ask for less, never for more; the refresh token
 // itself keeps what was granted.
 func TestRefreshScope(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	first := h.tokens("web")
 	less := h.refresh("web", first.RefreshToken, "scope", "orders:read")
@@ -209,6 +219,7 @@ func TestRefreshScope(t *testing.T) {
 
 // A refresh token lives as long as refresh_token_duration says.
 func TestRefreshTokenExpires(t *testing.T) {
+	t.Parallel()
 	h := open(t, model.Settings{"refreshTokenDuration": raw(3600)})
 	tokens := h.tokens("web")
 	h.pass(time.Hour + time.Second)
@@ -217,6 +228,7 @@ func TestRefreshTokenExpires(t *testing.T) {
 
 // OpenID Connect Core §11: with openid, a refresh token needs offline_access.
 func TestOfflineAccess(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	if got := h.tokens("spa", "scope", "openid profile").RefreshToken; got != "" {
 		t.Error("a refresh token was given without offline_access")

@@ -27,6 +27,7 @@ func (h *house) withResources(client string, resources []string, pairs ...string
 
 // RFC 8707 §2: what a resource may be.
 func TestResourceSyntax(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	many := make([]string, 21)
 	for i := range many {
@@ -61,6 +62,7 @@ func TestResourceSyntax(t *testing.T) {
 // RFC 8707 §2.1, §2.2; RFC 9068 §3; RFC 7662 §2.2: an access token is for the
 // resources that were asked for, and a token request may narrow them, never widen.
 func TestResourceIndicators(t *testing.T) {
+	t.Parallel()
 	for _, alg := range []string{"", "ES256"} {
 		settings := with(everyFlow)
 		if alg != "" {
@@ -123,6 +125,7 @@ func TestResourceIndicators(t *testing.T) {
 
 // RFC 8707 §2: a front that cannot grant access to a resource says so.
 func TestResourceThatCannotBeGranted(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	resp := h.authorize(request("web") + resourcesOf(resourceA, resourceB))
 	if diff := cmp.Diff([]string{resourceA, resourceB}, resp.Resources); diff != "" {
@@ -140,6 +143,7 @@ func TestResourceThatCannotBeGranted(t *testing.T) {
 // A rotation that is repeated gives the same token, for the same resources and
 // scopes, whatever the repetition asks for.
 func TestRepeatedRotationKeepsResources(t *testing.T) {
+	t.Parallel()
 	for _, alg := range []string{"", "EdDSA"} {
 		settings := model.Settings{}
 		if alg != "" {

@@ -47,6 +47,7 @@ var responseTypes = map[string]model.ResponseMode{
 // Post Response Mode §2; OpenID Connect Core §3.2.2.5, §3.3.2.5; RFC 9207 §2:
 // each response type issues what it names, in each mode that it may have.
 func TestResponseTypes(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	for text, mode := range responseTypes {
 		for _, asked := range []model.ResponseMode{"", model.ModeQuery, model.ModeFragment, model.ModeFormPost} {
@@ -115,6 +116,7 @@ func (h *house) wantAnswer(got answer, responseType model.ResponseType) {
 
 // OAuth 2.0 Multiple Response Types §3: the order of the members means nothing.
 func TestResponseTypeInAnyOrder(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	for _, text := range []string{"token id_token code", "id_token code token", "token code", "id_token code"} {
 		known, _ := model.ParseResponseType(text)
@@ -125,6 +127,7 @@ func TestResponseTypeInAnyOrder(t *testing.T) {
 // threats.md 10 (CVE-2026-7571): what is off does not exist, neither in
 // discovery nor by any parameter.
 func TestThreat10OffIsOff(t *testing.T) {
+	t.Parallel()
 	t.Run("by default", func(t *testing.T) {
 		h := openWith(t, nil, anyFlow)
 		document := h.discovery()
@@ -173,6 +176,7 @@ func TestThreat10OffIsOff(t *testing.T) {
 // threats.md 10: what a browser or a client still holds does not outlive the
 // flow that it belongs to.
 func TestThreat10OffWhileUnderWay(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	ticket := h.authorize(request("any", "response_type", "token")).Ticket
 	code := h.code("any")
@@ -192,6 +196,7 @@ func TestThreat10OffWhileUnderWay(t *testing.T) {
 // RFC 6749 §4.1.2.1, §4.2.2.1; Form Post Response Mode §2; RFC 9207 §2: errors
 // come in the mode of the response type, or the one asked for.
 func TestErrorsComeInTheResponseMode(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	for text, mode := range responseTypes {
 		for _, asked := range []model.ResponseMode{"", model.ModeFragment, model.ModeFormPost} {
@@ -217,6 +222,7 @@ func TestErrorsComeInTheResponseMode(t *testing.T) {
 
 // RFC 6749 §3.1: a parameter without a value counts as absent.
 func TestEmptyParametersCountAsAbsent(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, model.Settings{"pkceRequired": raw(false)}, nil)
 	absent := "&response_mode=&scope=&code_challenge=&code_challenge_method=&max_age=&prompt=&display=&request=&request_uri=&registration=&id_token_hint=&claims=&acr_values=&resource="
 	resp := h.authorize("response_type=code&client_id=web&redirect_uri=" + absent)
@@ -230,6 +236,7 @@ func TestEmptyParametersCountAsAbsent(t *testing.T) {
 // OpenID Connect Core §3.2.2.1, §3.3.2.1, §3.1.2.1, §11; RFC 7636 §4.4.1: what a
 // request must have depends on its response type.
 func TestRequirementsOfResponseTypes(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	for text := range responseTypes {
 		known := model.ResponseType(text)
@@ -259,6 +266,7 @@ func TestRequirementsOfResponseTypes(t *testing.T) {
 // RFC 6749 §4.2: the implicit flow gives no refresh token, and never more than
 // was consented to.
 func TestImplicitGrant(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	got := h.consented(request("any", "response_type", "token"), func(r *engine.AuthorizationIssueRequest) { r.Scopes = []string{"orders:read"} })
 	if got.Get("scope") != "orders:read" {
@@ -277,6 +285,7 @@ func TestImplicitGrant(t *testing.T) {
 // A redirect address may have a query of its own (RFC 6749 §3.1.2), and a
 // private-use scheme (RFC 8252 §7.1).
 func TestRedirectAddressKeepsItsForm(t *testing.T) {
+	t.Parallel()
 	own := "https://app.example.com/cb?tenant=a%20b"
 	h := openWith(t, everyFlow, map[string]model.Settings{
 		"own": {"redirectUris": raw([]string{own, "com.example.app:/cb"}), "responseTypes": allResponses, "grantTypes": raw([]string{"AUTHORIZATION_CODE", "IMPLICIT"})}})
@@ -297,6 +306,7 @@ func TestRedirectAddressKeepsItsForm(t *testing.T) {
 // threats.md 33 (CVE-2025-67495): nothing that a request brings is markup in the
 // page that posts an answer, nor in error text.
 func TestThreat33NothingIsMarkup(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyFlow, anyFlow)
 	attack := `"><script>alert(1)</script><img src=x onerror='alert(1)'>&amp;` + "\u2028"
 	for _, parameters := range []string{

@@ -21,6 +21,7 @@ func pairOfServices(t *testing.T) (a, b *house) {
 // threats.md 31: nothing of one service exists in another, although clients
 // and users have the same names and rows the same store.
 func TestThreat31ServicesAreApart(t *testing.T) {
+	t.Parallel()
 	a, b := pairOfServices(t)
 	if a.service.ID == b.service.ID {
 		t.Fatal("one id for two services")
@@ -65,6 +66,7 @@ func TestThreat31ServicesAreApart(t *testing.T) {
 // threats.md 31: a token cannot touch another subject's grant, and ids are
 // never given to another name.
 func TestThreat31IDsAreNotReused(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	before, _ := h.engine.ClientByAlias(t.Context(), h.service.ID, "spa")
 	d := h.options.Services[0]
@@ -93,6 +95,7 @@ func TestThreat31IDsAreNotReused(t *testing.T) {
 
 // RFC 6750 §3.1: what introspection answers to a gateway.
 func TestIntrospectionActions(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	token := h.tokens("spa").AccessToken
 	for name, c := range map[string]struct {
@@ -115,6 +118,7 @@ func TestIntrospectionActions(t *testing.T) {
 // The user's refusal, and the front's, reach the client (RFC 6749 §4.1.2.1,
 // OpenID Connect Core §3.1.2.6).
 func TestAuthorizationFail(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	for reason, code := range map[engine.FailReason]string{
 		engine.FailDenied: "access_denied", engine.FailNotLoggedIn: "login_required", engine.FailExceedsMaxAge: "login_required",
@@ -135,6 +139,7 @@ func TestAuthorizationFail(t *testing.T) {
 
 // A user who was disabled while the pages were open gets no code (threats.md 4).
 func TestThreat04NoCodeForDisabledUsers(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	ticket := h.authorize(request("spa")).Ticket
 	h.users.disabled.Store("alice", true)

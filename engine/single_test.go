@@ -15,6 +15,7 @@ import (
 // Credentials Flow do not; "an attempt by Refresh Token Flow invalidates the
 // coupled access token only and this invalidation is always performed".
 func TestSingleAccessTokenPerSubject(t *testing.T) {
+	t.Parallel()
 	settings := map[string]model.Settings{"the service": with(everyFlow, "singleAccessTokenPerSubject", true), "the client": everyFlow}
 	for who, service := range settings {
 		t.Run(who, func(t *testing.T) {
@@ -57,6 +58,7 @@ func TestSingleAccessTokenPerSubject(t *testing.T) {
 // The same page: refreshing ends the coupled access token alone, whether the
 // setting is on or off.
 func TestRefreshEndsTheCoupledTokenAlone(t *testing.T) {
+	t.Parallel()
 	for _, single := range []bool{false, true} {
 		for _, client := range []string{"web", "spa"} { // kept, replaced
 			h := open(t, model.Settings{"singleAccessTokenPerSubject": raw(single)})
@@ -85,6 +87,7 @@ func TestRefreshEndsTheCoupledTokenAlone(t *testing.T) {
 
 // Of many at once, one access token stays.
 func TestSingleAccessTokenAtOnce(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, with(everyFlow, "singleAccessTokenPerSubject", true), anyFlow)
 	for _, n := range []int{2, 16, 64} {
 		tickets := make([]string, n)

@@ -13,6 +13,7 @@ import (
 
 // OpenID Connect Core §5.3, §5.4: userinfo gives what was asked for, and no more.
 func TestUserInfo(t *testing.T) {
+	t.Parallel()
 	h := open(t, nil)
 	tokens := h.tokens("spa", "scope", "openid email", "claims", `{"userinfo":{"name":null,"secret":null}}`)
 	resp, err := h.engine.UserInfo(t.Context(), h.service.ID, engine.UserInfoRequest{Token: tokens.AccessToken})
@@ -60,6 +61,7 @@ func (h *house) userInfoJWT(client string) (accessToken, content string) {
 // OpenID Connect Core §5.3.2: signed answers, by each algorithm, have the issuer
 // and the client as their audience.
 func TestUserInfoSigned(t *testing.T) {
+	t.Parallel()
 	clients := map[string]model.Settings{}
 	for _, alg := range append([]string{"none"}, signing...) {
 		clients["ui-"+alg] = model.Settings{"clientSecret": raw(longSecret), "userInfoSignAlg": raw(strings.Replace(alg, "none", "NONE", 1))}
@@ -81,6 +83,7 @@ func TestUserInfoSigned(t *testing.T) {
 // OpenID Connect Core §5.3.2, §16.14; RFC 7519 §5.2, §11.2: encrypted answers,
 // signed before or not; cty says so of a JWT inside, and of nothing else.
 func TestUserInfoEncrypted(t *testing.T) {
+	t.Parallel()
 	client := func(pairs ...any) model.Settings {
 		return with(model.Settings{"clientSecret": raw(longSecret), "jwks": raw(jwksOf())}, pairs...)
 	}
@@ -116,6 +119,7 @@ func TestUserInfoEncrypted(t *testing.T) {
 // OpenID Connect Core §5.3, §5.3.2: sub is the token's, and only what is a
 // member of the request and of the service is delivered.
 func TestUserInfoSaysWhoTheTokenIsFor(t *testing.T) {
+	t.Parallel()
 	h := openWith(t, everyScope, anyFlow)
 	tokens := h.tokens("any", "scope", "openid email")
 	got := h.userInfo(tokens.AccessToken, map[string]json.RawMessage{"sub": raw("mallory"), "iss": raw("x"), "aud": raw("x"), "email": raw("a@example.com"), "name": raw("x"), "is_admin": raw(true)})

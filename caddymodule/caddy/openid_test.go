@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 )
 
 // certification is the example of that name: an OpenID Provider with
@@ -28,7 +31,9 @@ func certification(t *testing.T, s *server) {
 		_, err = try(o.client, http.MethodGet, s.as+"/jwks", "")
 		return err
 	})
-	t.Run("openid-client", o.openIDClient)
+	t.Run("openid-client", func(t *testing.T) { o.node(t, "openid.mjs", 30) })
+	t.Run("oauth4webapi", func(t *testing.T) { o.node(t, "openid-oauth4webapi.mjs", 11) })
+	t.Run("go-oidc", o.goOIDC)
 	t.Run("response types", o.responseTypes)
 	t.Run("direct endpoints", o.directEndpoints)
 	t.Run("linter", o.linter)
@@ -60,13 +65,13 @@ func (o *provider) send(t *testing.T, method, path, body string, headers ...stri
 	return r
 }
 
-// openIDClient: npm openid-client registers clients and goes through every flow
-// that it knows with them: each client authentication, response type and mode,
+// node: a library of npm's registers clients and goes through every flow that
+// it knows with them: each client authentication, response type and mode,
 // signature and encryption, request objects, claims, pairwise subjects.
-func (o *provider) openIDClient(t *testing.T) {
+func (o *provider) node(t *testing.T, script string, flows int) {
 	node := requirePart(t, "node")
-	reads(t, filepath.Join("testdata", "openid.mjs"), filepath.Join("testdata", "person.mjs"), filepath.Join("testdata", "package-lock.json"))
-	cmd := exec.Command(node, filepath.Join("testdata", "openid.mjs"))
+	reads(t, filepath.Join("testdata", script), filepath.Join("testdata", "person.mjs"), filepath.Join("testdata", "package-lock.json"))
+	cmd := exec.Command(node, filepath.Join("testdata", script))
 	cmd.Env = append(os.Environ(), "ISSUER="+o.as, "USERNAME="+alice, "PASSWORD="+wonder, "NODE_EXTRA_CA_CERTS="+o.root)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -74,14 +79,53 @@ func (o *provider) openIDClient(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	var flows map[string]string
-	if err := json.Unmarshal(out, &flows); err != nil || len(flows) < 30 {
+	var outcomes map[string]string
+	if err := json.Unmarshal(out, &outcomes); err != nil || len(outcomes) < flows {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for flow, outcome := range flows {
+	for flow, outcome := range outcomes {
 		if outcome != "ok" {
 			t.Errorf("%s: %s", flow, outcome)
 		}
+	}
+}
+
+// goOIDC: coreos/go-oidc finds its way by discovery, and believes ID tokens of
+// the code flow by every algorithm that it knows.
+func (o *provider) goOIDC(t *testing.T) {
+	ctx := oidc.ClientContext(t.Context(), o.client)
+	found, err := oidc.NewProvider(ctx, o.as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alg := range []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA} {
+		t.Run(alg, func(t *testing.T) {
+			client := o.send(t, http.MethodPost, "/register", `{"redirect_uris":["`+certifiedRedirect+`"],"id_token_signed_response_alg":"`+alg+`"}`,
+				"Content-Type", "application/json").want(t, http.StatusCreated)
+			config := oauth2.Config{
+				ClientID: client.text(t, "client_id"), ClientSecret: client.text(t, "client_secret"), Endpoint: found.Endpoint(),
+				RedirectURL: certifiedRedirect, Scopes: []string{oidc.ScopeOpenID, "email"},
+			}
+			p := o.person(t)
+			p.client.Transport = o.client.Transport
+			r := newRequest(config.ClientID, certifiedRedirect, "openid email")
+			answer, _ := p.answered(t, r)
+			token, err := config.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(r.verifier))
+			if err != nil {
+				t.Fatal(err)
+			}
+			idToken, err := found.Verifier(&oidc.Config{ClientID: config.ClientID, SupportedSigningAlgs: []string{alg}}).Verify(ctx, token.Extra("id_token").(string))
+			if err != nil || idToken.Nonce != r.Get("nonce") {
+				t.Fatalf("%v %v", idToken, err)
+			}
+			if err := idToken.VerifyAccessToken(token.AccessToken); err != nil {
+				t.Error(err)
+			}
+			info, err := found.UserInfo(ctx, config.TokenSource(ctx, token))
+			if err != nil || info.Subject != idToken.Subject || info.Email != "alice@example.com" {
+				t.Errorf("userinfo: %v %v", info, err)
+			}
+		})
 	}
 }
 

@@ -105,12 +105,6 @@ const (
 	ModeFormPost ResponseMode = "form_post"
 )
 
-var responseModes = []EnumValue{
-	{"QUERY", string(ModeQuery)},
-	{"FRAGMENT", string(ModeFragment)},
-	{"FORM_POST", string(ModeFormPost)},
-}
-
 // Display is a value of the display parameter (OpenID Connect Core §3.1.2.1).
 type Display string
 
@@ -218,10 +212,24 @@ var applicationTypes = []EnumValue{
 	{"NATIVE", string(ApplicationNative)},
 }
 
-// SNS is a social network on which users can sign in.
+// SNS is a social network on which users can sign in. As JSON it has the name
+// of the Web API.
 type SNS string
 
 // SNSFacebook is the one social network of the Web API.
-const SNSFacebook SNS = "FACEBOOK"
+const SNSFacebook SNS = "facebook"
 
-var snses = []EnumValue{{string(SNSFacebook), "facebook"}}
+var snses = []EnumValue{{"FACEBOOK", string(SNSFacebook)}}
+
+// MarshalText gives the name in the Web API.
+func (s SNS) MarshalText() ([]byte, error) {
+	name, err := toAPI(snses, string(s))
+	return []byte(name), err
+}
+
+// UnmarshalText reads the name in the Web API.
+func (s *SNS) UnmarshalText(name []byte) error {
+	wire, err := toWire(snses, string(name))
+	*s = SNS(wire)
+	return err
+}

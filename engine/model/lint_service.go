@@ -127,6 +127,14 @@ var serviceRules = []rule[*Service]{
 			}
 			return missing(s.SupportedSNSes, have)
 		}},
+	{Contradiction, "supported_snses", "% is offered, but nobody says whose account a user of it has",
+		"give authentication_callback_endpoint, or leave supported_snses out", "authentication_callback_endpoint",
+		func(s *Service) []string {
+			if s.AuthenticationCallback.Endpoint != "" {
+				return nil
+			}
+			return missing(s.SupportedSNSes, nil)
+		}},
 }
 
 func (s *Service) scopeNames() []string {

@@ -40,6 +40,12 @@ func TestLint(t *testing.T) {
 	if list := lint(t, func(_, _ Settings) {}); len(list) > 0 {
 		t.Errorf("nothing is wrong, but: %v", list)
 	}
+	if list := lint(t, func(s, _ Settings) {
+		s["supportedSnses"], s["snsCredentials"] = raw([]string{"FACEBOOK"}), raw([]SNSCredentials{{SNSFacebook, "id", "secret"}})
+		s["authenticationCallbackEndpoint"] = raw("https://users.example.com/authenticate")
+	}); len(list) > 0 {
+		t.Errorf("a social network has all that it needs, but: %v", list)
+	}
 	const jwks = `{"keys":[{"kid":"one"}]}`
 	found := map[string]bool{}
 	for name, c := range map[string]struct {
@@ -88,13 +94,16 @@ func TestLint(t *testing.T) {
 			s["supportedTokenAuthMethods"] = raw([]string{"CLIENT_SECRET_BASIC"})
 			s["registrationAuthMethods"] = raw([]string{"NONE"})
 		}},
-		"policy: scope":         {"registration_scopes", Contradiction, func(s, _ Settings) { s["registrationScopes"] = raw([]string{"b"}) }},
-		"clock skew":            {"allowable_clock_skew", Warning, func(s, _ Settings) { s["allowableClockSkew"] = raw(300) }},
-		"id token key":          {"id_token_signature_key_id", Contradiction, func(s, _ Settings) { s["jwks"], s["idTokenSignatureKeyId"] = raw(jwks), raw("two") }},
-		"userinfo key":          {"user_info_signature_key_id", Contradiction, func(s, _ Settings) { s["jwks"], s["userInfoSignatureKeyId"] = raw(jwks), raw("two") }},
-		"access token key":      {"access_token_signature_key_id", Contradiction, func(s, _ Settings) { s["jwks"], s["accessTokenSignatureKeyId"] = raw(jwks), raw("two") }},
-		"http":                  {"issuer", Warning, func(s, _ Settings) { s["issuer"] = raw("http://localhost") }},
-		"SNS":                   {"supported_snses", Contradiction, func(s, _ Settings) { s["supportedSnses"] = raw([]string{"FACEBOOK"}) }},
+		"policy: scope":    {"registration_scopes", Contradiction, func(s, _ Settings) { s["registrationScopes"] = raw([]string{"b"}) }},
+		"clock skew":       {"allowable_clock_skew", Warning, func(s, _ Settings) { s["allowableClockSkew"] = raw(300) }},
+		"id token key":     {"id_token_signature_key_id", Contradiction, func(s, _ Settings) { s["jwks"], s["idTokenSignatureKeyId"] = raw(jwks), raw("two") }},
+		"userinfo key":     {"user_info_signature_key_id", Contradiction, func(s, _ Settings) { s["jwks"], s["userInfoSignatureKeyId"] = raw(jwks), raw("two") }},
+		"access token key": {"access_token_signature_key_id", Contradiction, func(s, _ Settings) { s["jwks"], s["accessTokenSignatureKeyId"] = raw(jwks), raw("two") }},
+		"http":             {"issuer", Warning, func(s, _ Settings) { s["issuer"] = raw("http://localhost") }},
+		"SNS":              {"supported_snses", Contradiction, func(s, _ Settings) { s["supportedSnses"] = raw([]string{"FACEBOOK"}) }},
+		"SNS without callback": {"supported_snses", Contradiction, func(s, _ Settings) {
+			s["supportedSnses"], s["snsCredentials"] = raw([]string{"FACEBOOK"}), raw([]SNSCredentials{{SNSFacebook, "id", "secret"}})
+		}},
 		"client: method":        {"token_auth_method", Contradiction, func(s, _ Settings) { s["supportedTokenAuthMethods"] = raw([]string{"NONE"}) }},
 		"client: grant":         {"grant_types", Contradiction, func(s, _ Settings) { s["supportedGrantTypes"] = raw([]string{"AUTHORIZATION_CODE"}) }},
 		"client: response":      {"response_types", Contradiction, func(_, c Settings) { c["responseTypes"] = raw([]string{"CODE", "NONE"}) }},

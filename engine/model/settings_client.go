@@ -52,7 +52,7 @@ var clientAuthorizationSettings = []Setting[Client]{
 	url("jwksUri", func(c *Client) *string { return &c.JWKSURI }, URLRule{Most: 1024}).
 		at("Authorization", "JWK Set URI", "Where the public keys of this client are.").feeds("jwks_uri"),
 	enum("requestSignAlg", signAlgs, func(c *Client) *SignAlg { return &c.RequestSignAlg }).
-		at("Authorization", "Request Object Signature Algorithm", "The one algorithm of this client's request objects; any but none when it is not set.").feeds("request_object_signing_alg"),
+		at("Authorization", "Request Object Signature Algorithm", "The one algorithm of this client's request objects; any when it is not set.").feeds("request_object_signing_alg"),
 	enum("requestEncryptionAlg", encAlgs, func(c *Client) *EncAlg { return &c.RequestEncryptionAlg }).
 		at("Authorization", "Request Object Encryption Algorithm", "How the key of an encrypted request object is encrypted.").feeds("request_object_encryption_alg"),
 	enum("requestEncryptionEnc", contentEncs, func(c *Client) *ContentEnc { return &c.RequestEncryptionEnc }).

@@ -19,16 +19,16 @@ var basicSettings = []Setting[Service]{
 		at("Basic", "Clients Per Developer", "How many clients one developer may register; whoever registers without a token is one developer too."),
 }
 
-var userAuthenticationSettings = callbackSettings("authenticationCallback", "User Authentication", "users, for sign-in and the password flow",
+var userAuthenticationSettings = callbackSettings("authenticationCallback", "User Authentication", "users, for sign-in and the password flow, instead of the accounts here",
 	func(s *Service) *Callback { return &s.AuthenticationCallback },
 	enums("supportedSnses", snses, func(s *Service) *[]SNS { return &s.SupportedSNSes }).
-		at("User Authentication", "Supported SNSes", "Social networks that the sign-in page offers; whom they name is asked of the authentication callback."),
+		at("User Authentication", "Supported SNSes", "Social networks that the sign-in page offers, which send people back to /api/sns/redirection below the issuer; whose accounts they are is asked of the authentication callback."),
 	list("snsCredentials", "block of social networks with client id and secret", "each value ASCII, at most 200 characters", 10,
 		func(s *Service) *[]SNSCredentials { return &s.SNSCredentials }, snsEntry, checkSNS).
 		at("User Authentication", "SNS API Credentials", "This service's credentials at the social networks.").secret(),
 	texts("supportedAcrs", "ASCII, at most 200 characters", 50, func(s *Service) *[]string { return &s.SupportedACRs }, checkName).
 		at("User Authentication", "Supported Authentication Context Class References",
-			"The levels of sign-in, lowest first; a password reaches the first.").feeds("acr_values_supported"),
+			"The levels of sign-in, lowest first; a password reaches the first, a social network none.").feeds("acr_values_supported"),
 )
 
 var developerAuthenticationSettings = callbackSettings("developerAuthenticationCallback", "Developer Authentication",
@@ -40,7 +40,7 @@ func callbackSettings(prefix, tab, whom string, field func(*Service) *Callback, 
 		url(prefix+"Endpoint", func(s *Service) *string { return &field(s).Endpoint }, URLRule{Most: maxASCII}).
 			at(tab, "Callback Endpoint", "A Web API of yours that authenticates "+whom+"."),
 		text(prefix+"ApiKey", "ASCII, at most 100 characters", func(s *Service) *string { return &field(s).APIKey }, checkASCII(maxName)).
-			at(tab, "Callback API Key", "The user of HTTP Basic authentication there; without it there is none."),
+			at(tab, "Callback API Key", "The user of HTTP Basic authentication there; when it is not set, there is none."),
 		text(prefix+"ApiSecret", "ASCII, at most 100 characters", func(s *Service) *string { return &field(s).APISecret }, checkASCII(maxName)).
 			at(tab, "Callback API Secret", "The password of HTTP Basic authentication there.").secret(),
 	}, more...)
@@ -221,8 +221,8 @@ func snsEntry(name string, args []string) (any, error) {
 	if len(args) != 2 {
 		return nil, errors.New("expected a social network, a client id and a secret")
 	}
-	network, err := toAPI(snses, name)
-	return SNSCredentials{SNS: SNS(network), APIKey: args[0], APISecret: args[1]}, err
+	_, err := toAPI(snses, name)
+	return SNSCredentials{SNS: SNS(name), APIKey: args[0], APISecret: args[1]}, err
 }
 
 func checkSNS(c *SNSCredentials) (string, error) {
@@ -231,6 +231,6 @@ func checkSNS(c *SNSCredentials) (string, error) {
 			return string(c.SNS), err
 		}
 	}
-	_, err := toWire(snses, string(c.SNS))
+	_, err := toAPI(snses, string(c.SNS)) // which may be missing
 	return string(c.SNS), err
 }

@@ -2,8 +2,6 @@ package authorize
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
@@ -58,9 +55,11 @@ func withRequestObject(ctx context.Context, r *realm.Realm, c *model.Client, v p
 }
 
 // fetchObject gets a request object from an address that the client has
-// registered. A fragment is the hash of what must be there (§6.2).
+// registered. A fragment says only that what was kept under another is out of
+// date, and nothing is kept: clients put hashes there before they know what
+// they will serve (§6.2).
 func fetchObject(ctx context.Context, r *realm.Realm, c *model.Client, uri string) (string, error) {
-	address, fragment, _ := strings.Cut(uri, "#")
+	address, _, _ := strings.Cut(uri, "#")
 	registered := slices.ContainsFunc(c.RequestURIs, func(known string) bool {
 		known, _, _ = strings.Cut(known, "#")
 		return known == address
@@ -72,15 +71,14 @@ func fetchObject(ctx context.Context, r *realm.Realm, c *model.Client, uri strin
 	if err != nil {
 		return "", errURI.Because(err)
 	}
-	sum := sha256.Sum256(document.Body)
-	if len(fragment) == base64.RawURLEncoding.EncodedLen(len(sum)) && fragment != base64.RawURLEncoding.EncodeToString(sum[:]) {
-		return "", errURI.Because(errors.New("its hash is not the one in the fragment"))
-	}
 	return strings.TrimSpace(string(document.Body)), nil
 }
 
 // openObject decrypts and verifies a request object. One that is encrypted
-// must be signed inside (CVE-2026-9793).
+// must be signed inside (CVE-2026-9793). One that nobody has signed is as good
+// as parameters, which nobody signs either: it is taken from a client that is
+// registered for no algorithm, as any is (OpenID Connect Core §6.1, OpenID
+// Connect Dynamic Client Registration §2).
 func openObject(ctx context.Context, r *realm.Realm, c *model.Client, token string, required bool) (map[string]json.RawMessage, error) {
 	encrypted := jose.Encrypted(token)
 	if encrypted {
@@ -100,7 +98,7 @@ func openObject(ctx context.Context, r *realm.Realm, c *model.Client, token stri
 		return nil, errObject.Because(errors.New("its typ is that of something else"))
 	case c.RequestSignAlg != "" && parsed.Alg != c.RequestSignAlg:
 		return nil, errObject.Because(fmt.Errorf("it is signed by another algorithm than %s", c.RequestSignAlg))
-	case parsed.Alg == model.AlgNone && (c.RequestSignAlg == "" || encrypted || required || !parsed.Unsecured()):
+	case parsed.Alg == model.AlgNone && (encrypted || required || !parsed.Unsecured()):
 		return nil, errObject.Because(errors.New("it is not signed"))
 	case parsed.Alg != model.AlgNone:
 		if err := verifyObject(ctx, r, c, parsed); err != nil {
@@ -121,16 +119,7 @@ func verifyObject(ctx context.Context, r *realm.Realm, c *model.Client, parsed *
 		}
 		return parsed.Verify([]byte(c.ClientSecret))
 	}
-	set, err := r.ClientKeys(ctx, c, func(k *keys.Public) bool { return k.Suits(parsed.Alg) }, parsed.Kid)
-	if err != nil {
-		return err
-	}
-	for _, key := range set {
-		if parsed.Verify(key.Key) == nil {
-			return nil
-		}
-	}
-	return errors.New("no key of the client verifies it")
+	return r.VerifyClient(ctx, c, parsed)
 }
 
 func decryptObject(ctx context.Context, r *realm.Realm, c *model.Client, token string) (string, error) {

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/params"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
@@ -98,16 +97,10 @@ func (a *assertion) verifySignature(ctx context.Context, r *realm.Realm, c *mode
 		}
 		return nil
 	}
-	set, err := r.ClientKeys(ctx, c, func(k *keys.Public) bool { return k.Suits(a.Alg) }, a.Kid)
-	if err != nil {
+	if err := r.VerifyClient(ctx, c, a.Parsed); err != nil {
 		return errUnknown.Because(err)
 	}
-	for _, key := range set {
-		if a.Verify(key.Key) == nil {
-			return nil
-		}
-	}
-	return errUnknown.Because(errors.New("no key of the client verifies the assertion"))
+	return nil
 }
 
 // checkClaims is RFC 7523 §3, 3 to 7, and OpenID Connect Core §9, which

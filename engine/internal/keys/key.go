@@ -200,20 +200,13 @@ func suits(key any, alg model.SignAlg) bool {
 	case *rsa.PublicKey:
 		return alg.RSA()
 	case *ecdsa.PublicKey:
-		curve := map[model.SignAlg]string{model.ES256: "P-256", model.ES384: "P-384", model.ES512: "P-521", model.ES256K: "secp256k1"}[alg]
+		curve := map[model.SignAlg]string{model.ES256: "P-256", model.ES384: "P-384", model.ES512: "P-521", model.ES256K: curveK256}[alg]
 		return curve != "" && curveName(key) == curve
 	case ed25519.PublicKey:
 		return alg == model.EdDSA
 	default:
 		return false
 	}
-}
-
-func curveName(key *ecdsa.PublicKey) string {
-	if key.Curve == secp256k1.S256() {
-		return "secp256k1"
-	}
-	return key.Curve.Params().Name
 }
 
 // Suits reports whether a client's key may verify a signature of that

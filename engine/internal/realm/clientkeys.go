@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
@@ -60,6 +61,21 @@ func (r *Realm) ClientKeys(ctx context.Context, c *model.Client, fits func(*keys
 		return nil, err
 	}
 	return choose(e.keys, fits, kid), nil
+}
+
+// VerifyClient verifies a client's signature by an asymmetric algorithm, which
+// the caller has made sure the client may use.
+func (r *Realm) VerifyClient(ctx context.Context, c *model.Client, p *jose.Parsed) error {
+	set, err := r.ClientKeys(ctx, c, func(k *keys.Public) bool { return k.Suits(p.Alg) }, p.Kid)
+	if err != nil {
+		return err
+	}
+	for _, key := range set {
+		if p.Verify(key.Key) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no key of the client verifies it", jose.ErrInvalid)
 }
 
 // readKeys fills an entry anew, unless that was done too often of late.

@@ -65,6 +65,9 @@ func (d *draft) checkAddress(r *realm.Realm, member, address string, development
 	}
 	secure, loopback := u.Scheme == "https", model.Loopback(u.Hostname())
 	local := loopback && development && (secure || u.Scheme == "http")
+	if member == "initiate_login_uri" && !secure {
+		return refuse(member, "%q must use https", address) // whatever the host (OpenID Connect Core §4)
+	}
 	if member != "redirect_uris" && member != "post_logout_redirect_uris" {
 		if !secure && !local {
 			return refuse(member, "%q must use https", address)

@@ -69,8 +69,8 @@ func TestThreat20And33Addresses(t *testing.T) {
 
 // threats.md 20: http on this machine is for where a native application is sent
 // back to, and for nothing else. In a development, whose issuer is on a
-// loopback host, it is for everything but the sector identifier, which must use
-// https (OpenID Connect Core §8.1).
+// loopback host, it is for everything but the sector identifier and where others
+// start a sign-in, which must use https (OpenID Connect Core §8.1, §4).
 func TestThreat20Loopback(t *testing.T) {
 	production, development := open(t, nil), open(t, settings{"issuer": "http://localhost:8080"})
 	for _, member := range addressMembers {
@@ -81,7 +81,8 @@ func TestThreat20Loopback(t *testing.T) {
 		if resp := production.post(body); resp.Action != model.ActionBadRequest {
 			t.Errorf("%s: %s", member, resp.ResponseContent)
 		}
-		if resp := development.post(body); (resp.Action == model.ActionCreated) != (member != "sector_identifier_uri") {
+		https := member == "sector_identifier_uri" || member == "initiate_login_uri"
+		if resp := development.post(body); (resp.Action == model.ActionCreated) == https {
 			t.Errorf("development, %s: %s", member, resp.ResponseContent)
 		}
 	}
