@@ -163,7 +163,7 @@ func (s *Service) declareWith(forService resolver[model.Service], forClient reso
 		aliases[c.ClientID] = true
 		d.Clients = append(d.Clients, client)
 	}
-	return d, login.CheckAccounts(s.Accounts)
+	return d, login.CheckService(&d.Service, s.Accounts)
 }
 
 // resolveSecrets replaces placeholders in secrets. One that has no value stops

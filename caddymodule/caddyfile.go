@@ -29,6 +29,7 @@ func init() {
 //			trust    <file...>
 //			timeout  <duration>
 //			max_size <size>
+//			per_host <number>
 //		}
 //		service {
 //			<setting> <args...>

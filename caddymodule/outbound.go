@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -27,6 +28,8 @@ type Outbound struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 	// MaxSize bounds what is read of an answer, in bytes. Default: 256 KiB.
 	MaxSize int64 `json:"max_size,omitempty"`
+	// PerHost bounds the requests to one host at once. Default: 4.
+	PerHost int `json:"per_host,omitempty"`
 }
 
 // unmarshal reads the block.
@@ -38,6 +41,7 @@ type Outbound struct {
 //		trust    <file...>
 //		timeout  <duration>
 //		max_size <size>
+//		per_host <number>
 //	}
 func (o *Outbound) unmarshal(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
@@ -63,8 +67,10 @@ func (o *Outbound) unmarshal(d *caddyfile.Dispenser) error {
 			var size uint64
 			size, err = humanize.ParseBytes(args[0])
 			o.MaxSize = int64(min(size, maxOutboundSize))
+		case "per_host":
+			o.PerHost, err = strconv.Atoi(args[0])
 		default:
-			return d.Errf("outbound: unknown option %q; expected allow, trust, timeout or max_size", name)
+			return d.Errf("outbound: unknown option %q; expected allow, trust, timeout, max_size or per_host", name)
 		}
 		if err != nil {
 			return d.Errf("outbound: %s: %v", name, err)
@@ -73,7 +79,10 @@ func (o *Outbound) unmarshal(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-const maxOutboundSize = 16 << 20
+const (
+	maxOutboundSize = 16 << 20
+	maxPerHost      = 1000
+)
 
 func (o *Outbound) prefixes() ([]netip.Prefix, error) {
 	var list []netip.Prefix
@@ -92,8 +101,8 @@ func (o *Outbound) check() error {
 	if o == nil {
 		return nil
 	}
-	if o.Timeout < 0 || o.MaxSize < 0 || o.MaxSize > maxOutboundSize {
-		return fmt.Errorf("outbound: timeout and max_size must be positive, and max_size at most %d", maxOutboundSize)
+	if o.Timeout < 0 || o.MaxSize < 0 || o.MaxSize > maxOutboundSize || o.PerHost < 0 || o.PerHost > maxPerHost {
+		return fmt.Errorf("outbound: timeout, max_size and per_host must be positive, max_size at most %d and per_host at most %d", maxOutboundSize, maxPerHost)
 	}
 	_, err := o.prefixes()
 	if err != nil {
@@ -111,7 +120,7 @@ func (o *Outbound) client() (*fetch.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := fetch.Options{Allow: allow, Timeout: time.Duration(o.Timeout), MaxBytes: o.MaxSize}
+	options := fetch.Options{Allow: allow, Timeout: time.Duration(o.Timeout), MaxBytes: o.MaxSize, PerHost: o.PerHost, Parallel: max(fetch.DefaultParallel, o.PerHost)}
 	if len(o.Trust) > 0 {
 		if options.Roots, err = x509.SystemCertPool(); err != nil {
 			options.Roots = x509.NewCertPool()

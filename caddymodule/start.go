@@ -33,6 +33,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 		return nil, err
 	}
 	a.held = append(a.held, outbound.Close)
+	state.Fetch = outbound
 	state.Engine, err = engine.New(ctx, engine.Options{
 		Store: shared.store, MasterKey: master, Services: a.declarations,
 		Subjects: subjects(state.Accounts), Observe: observer.observe, Fetch: outbound,
@@ -47,7 +48,10 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	for i, d := range a.declarations {
 		service, _ := state.Engine.Service(d.Service.Issuer)
 		observer.issuers[service.ID] = service.Issuer
-		accounts, err := login.NewAccounts(shared.store, service.ID, a.Services[i].Accounts, shared.guard(service.ID))
+		accounts, err := login.NewAccounts(login.AccountOptions{
+			Store: shared.store, Service: service, Declared: a.Services[i].Accounts, Guard: shared.guard(service.ID),
+			Fetch: outbound, NewID: state.Engine.NewID,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", service.Issuer, err)
 		}

@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -16,8 +14,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
-	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
-	"github.com/gatehouse-auth/gatehouse/engine/store/storetest"
 )
 
 const (
@@ -27,50 +23,6 @@ const (
 	// longSecret is long enough for every HMAC (RFC 7518 §3.2).
 	longSecret = "a-client-secret-of-more-than-sixty-four-characters-which-HS512-asks-for"
 )
-
-var masterKey = engine.MasterKey{1, 2, 3}
-
-// stores are those that the engine is tested on; the first is the usual one.
-var stores = []struct {
-	name string
-	storetest.Factory
-}{
-	{"sqlite", storetest.Factory{
-		New: func(t testing.TB) string {
-			path := filepath.Join(t.TempDir(), "g.db")
-			if err := os.WriteFile(path, emptyDatabase(), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			return path
-		},
-		Open: func(ctx context.Context, address string) (store.Store, error) {
-			return sqlite.Open(ctx, sqlite.Options{Path: address, SweepInterval: -1})
-		},
-	}},
-}
-
-// emptyDatabase is a SQLite file without rows. Migrating each test's own anew
-// would be a fifth of the tests' time.
-var emptyDatabase = sync.OnceValue(func() []byte {
-	file, err := os.CreateTemp("", "empty-*.db")
-	if err != nil {
-		panic(err)
-	}
-	defer os.Remove(file.Name())
-	_ = file.Close()
-	st, err := sqlite.Open(context.Background(), sqlite.Options{Path: file.Name(), SweepInterval: -1})
-	if err != nil {
-		panic(err)
-	}
-	if err := st.Close(); err != nil {
-		panic(err)
-	}
-	content, err := os.ReadFile(file.Name())
-	if err != nil {
-		panic(err)
-	}
-	return content
-})
 
 // house is an engine on a store of its own, with a clock that tests move.
 type house struct {
@@ -109,24 +61,6 @@ func open(t testing.TB, settings model.Settings) *house {
 func openWith(t testing.TB, settings model.Settings, clients map[string]model.Settings) *house {
 	t.Helper()
 	return openOn(t, newStore(t), declareWith(t, issuer, settings, clients))
-}
-
-// newStore makes an empty store of the usual kind.
-func newStore(t testing.TB) store.Store {
-	t.Helper()
-	st := openStore(t, stores[0].Factory, stores[0].New(t))
-	lendKeys(t, st)
-	return st
-}
-
-func openStore(t testing.TB, f storetest.Factory, address string) store.Store {
-	t.Helper()
-	st, err := f.Open(context.Background(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return st
 }
 
 func openOn(t testing.TB, st store.Store, services ...engine.Declaration) *house {

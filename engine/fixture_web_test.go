@@ -9,13 +9,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
-	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 // web is what an engine can reach, and what it has asked for.
@@ -123,41 +120,5 @@ func (h *house) wantRefusal(code, parameters string) {
 	got := h.read(resp.Action, resp.ResponseContent)
 	if got.Get("error") != code || got.Get("state") != "s" || got.Get("iss") != issuer || got.address != redirect || resp.Ticket != "" {
 		h.Errorf("got %s %v, want %s", got.address, got.Values, code)
-	}
-}
-
-// lent are the keys that the first store got. Those after it get them too:
-// making RSA keys takes longer than most tests.
-var lent struct {
-	sync.Mutex
-	keys []model.Key
-}
-
-func lendKeys(t testing.TB, st store.Store) {
-	t.Helper()
-	lent.Lock()
-	defer lent.Unlock()
-	ctx := t.Context()
-	id, err := st.EnsureService(ctx, issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(lent.keys) == 0 {
-		service, err := model.NewService(model.Settings{"issuer": raw(issuer)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := engine.New(ctx, engine.Options{Store: st, MasterKey: masterKey, Services: []engine.Declaration{{Service: service}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.Close()
-		if lent.keys, err = st.Keys(ctx, id); err != nil {
-			t.Fatal(err)
-		}
-	} else if lent.keys[0].Service == id {
-		if err := st.Write(ctx, store.InsertFirstKeys{Service: id, Keys: lent.keys}); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

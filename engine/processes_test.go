@@ -63,16 +63,10 @@ func TestKeyRotationReachesOtherProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		if _, there := b.jwks().LookupKeyID(kids[0]); there {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the other process does not know the new key")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "the other process does not know the new key", func() bool {
+		_, there := b.jwks().LookupKeyID(kids[0])
+		return there
+	})
 	if token := a.own("service", "orders:read").AccessToken; !b.usable(token) {
 		t.Error("a token under the new key is not good at the other process")
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -59,16 +58,6 @@ func (h *house) write(steps ...store.Step) {
 // credentialsOf are those of a registered client that uses client_secret_basic.
 func credentialsOf(alias string) engine.ClientCredentials {
 	return engine.ClientCredentials{ClientID: alias, ClientSecret: longSecret, Present: true}
-}
-
-// eventually waits until another node has heard of a change.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
 }
 
 // A client that was registered at run time is served like one that is declared;

@@ -8,7 +8,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
-	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
@@ -59,7 +58,7 @@ func (h *Handler) token(run *running, w http.ResponseWriter, r *http.Request) er
 // password finds out whose name and password a token request has (RFC 6749
 // §4.3), under the same throttle as the sign-in page.
 func (h *Handler) password(run *running, r *http.Request, asked *engine.TokenResponse) (*engine.TokenResponse, error) {
-	user, err := run.accounts.Authenticate(r.Context(), asked.Username, asked.Password)
+	user, err := run.accounts.Authenticate(r.Context(), asked.Username, asked.Password, asked.Client.ID)
 	var throttled *login.ErrThrottled
 	switch {
 	case err == nil:
@@ -70,8 +69,6 @@ func (h *Handler) password(run *running, r *http.Request, asked *engine.TokenRes
 		return run.engine.TokenFail(r.Context(), run.service.ID, engine.TokenFailRequest{
 			Ticket: asked.Ticket, Reason: engine.TokenFailInvalidCredentials,
 		})
-	case errors.Is(err, login.ErrBusy):
-		return nil, store.ErrUnavailable
 	default:
 		return nil, err
 	}

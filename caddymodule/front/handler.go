@@ -57,10 +57,11 @@ type Handler struct {
 
 // running is what the handler needs once the app has started.
 type running struct {
-	engine   *engine.Engine
-	service  *model.Service
-	accounts *login.Accounts
-	login    *login.Server
+	engine     *engine.Engine
+	service    *model.Service
+	accounts   *login.Accounts
+	developers *login.Developers // nil: there is no developer authentication
+	login      *login.Server
 }
 
 // endpoint is one address of the authorization server.
@@ -107,6 +108,9 @@ func (h *Handler) layOut(base string) {
 	}
 	if h.service.OpenID() {
 		h.paths.CheckSession = pathOf(h.service.CheckSessionIframe)
+	}
+	if len(h.service.SupportedSNSes) > 0 {
+		h.paths.Social = base + login.SocialPath
 	}
 	read, post := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
 	both := []string{http.MethodGet, http.MethodHead, http.MethodPost}
@@ -183,7 +187,7 @@ func (h *Handler) Validate() error {
 	if err := h.paths.Check(); err != nil {
 		return err
 	}
-	for _, page := range []string{h.paths.Login, h.paths.Consent, h.paths.Grants, h.paths.EndSession, h.paths.CheckSession} {
+	for _, page := range []string{h.paths.Login, h.paths.Consent, h.paths.Grants, h.paths.EndSession, h.paths.CheckSession, h.paths.Social} {
 		if e, taken := h.endpoints[page]; taken {
 			return fmt.Errorf("%s cannot be the path of a page: the %s endpoint is there", page, e.name)
 		}
@@ -222,7 +226,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // ownsPage reports whether a path is a page's, or of something that a page shows.
 func (h *Handler) ownsPage(path string) bool {
 	return path == h.paths.Login || path == h.paths.Consent || path == h.paths.Grants || path == h.paths.EndSession ||
-		path != "" && path == h.paths.CheckSession || strings.HasPrefix(path, h.paths.Login+"/")
+		path != "" && (path == h.paths.CheckSession || path == h.paths.Social) || strings.HasPrefix(path, h.paths.Login+"/")
 }
 
 // start waits for the app, and makes the authentication server at the first request.
@@ -241,9 +245,10 @@ func (h *Handler) run(state *serving.State) (*running, error) {
 		return nil, engine.ErrNoService
 	}
 	run := &running{engine: state.Engine, service: service, accounts: state.Accounts[service.ID]}
+	run.developers = login.NewDevelopers(service, state.Fetch, run.accounts.Guard, state.Engine.Now)
 	var err error
 	run.login, err = login.New(login.Options{
-		Engine: state.Engine, Store: state.Store, Service: service, Accounts: run.accounts,
+		Engine: state.Engine, Store: state.Store, Service: service, Accounts: run.accounts, Fetch: state.Fetch,
 		Paths: h.paths, Templates: h.Templates, SessionDuration: time.Duration(h.SessionDuration), Logger: h.logger,
 	})
 	return run, err

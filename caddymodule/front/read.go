@@ -57,6 +57,8 @@ func clientRequest(w http.ResponseWriter, r *http.Request, most int64) (string, 
 	return parameters, basic, err
 }
 
+const maxCredentials = 4 << 10 // bytes
+
 var errBasic = &httpError{http.StatusUnauthorized, "invalid_client", "the Authorization header is not HTTP Basic with a form-encoded client_id and client_secret"}
 
 // basicCredentials reads the header of client_secret_basic: user and password
@@ -74,7 +76,7 @@ func basicCredentials(headers []string) (engine.ClientCredentials, error) {
 		return none, errBasic
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimLeft(encoded, " "))
-	if err != nil || len(raw) > 4096 || !utf8.Valid(raw) {
+	if err != nil || len(raw) > maxCredentials || !utf8.Valid(raw) {
 		return none, errBasic
 	}
 	user, password, found := strings.Cut(string(raw), ":")

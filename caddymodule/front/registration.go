@@ -6,16 +6,47 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
-// register is the client registration endpoint (RFC 7591 §3).
+// register is the client registration endpoint (RFC 7591 §3). Who may register
+// presents a token or, when the operator knows developers, a name and password.
 func (h *Handler) register(run *running, w http.ResponseWriter, r *http.Request) error {
-	return h.registration(run, w, r, run.engine.ClientRegistration)
+	developer, err := h.developer(run, r)
+	var throttled *login.ErrThrottled
+	if errors.As(err, &throttled) {
+		w.Header().Set("Retry-After", strconv.Itoa(throttled.Seconds()))
+		writeJSON(w, http.StatusTooManyRequests, errorJSON("temporarily_unavailable", throttled.Error()))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return h.registration(run, w, r, func(ctx context.Context, service model.ID, req engine.ClientRegistrationRequest) (*engine.ClientRegistrationResponse, error) {
+		req.Developer = developer
+		return run.engine.ClientRegistration(ctx, service, req)
+	})
+}
+
+// developer is whom the developer authentication callback vouches for: nobody
+// when there is no callback, no name and password (RFC 7617 §2, where nothing
+// is form-encoded), or a wrong one, which the engine then refuses.
+func (h *Handler) developer(run *running, r *http.Request) (string, error) {
+	name, password, basic := r.BasicAuth()
+	if run.developers == nil || !basic || len(r.Header.Values("Authorization")) > 1 || len(name) > maxCredentials || len(password) > maxCredentials {
+		return "", nil
+	}
+	developer, err := run.developers.Authenticate(r.Context(), name, password)
+	if errors.Is(err, login.ErrCredentials) {
+		return "", nil
+	}
+	return developer, err
 }
 
 // manage is the client configuration endpoint (RFC 7592 §2).
@@ -53,6 +84,9 @@ func (h *Handler) registration(run *running, w http.ResponseWriter, r *http.Requ
 		w.WriteHeader(http.StatusNoContent)
 	case model.ActionUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+run.service.Issuer+`", error="invalid_token"`)
+		if r.Method == http.MethodPost && run.developers != nil {
+			w.Header().Add("WWW-Authenticate", basicChallenge(run))
+		}
 		writeJSON(w, http.StatusUnauthorized, resp.ResponseContent)
 	case model.ActionNotFound:
 		return h.notFound(run, w, r)

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -27,11 +28,16 @@ func answer(w http.ResponseWriter, run *running, action model.Action, content st
 		writeJSON(w, http.StatusOK, content)
 	case model.ActionInvalidClient:
 		// RFC 6749 §5.2: always 401, with the scheme that clients may use.
-		w.Header().Set("WWW-Authenticate", `Basic realm="`+run.service.Issuer+`", charset="UTF-8"`)
+		w.Header().Set("WWW-Authenticate", basicChallenge(run))
 		writeJSON(w, http.StatusUnauthorized, content)
 	default:
 		writeJSON(w, http.StatusBadRequest, content)
 	}
+}
+
+// basicChallenge asks for a name and a password (RFC 7617 §2).
+func basicChallenge(run *running) string {
+	return `Basic realm="` + run.service.Issuer + `", charset="UTF-8"`
 }
 
 // challenge answers with a WWW-Authenticate header (RFC 6750 §3).
@@ -116,14 +122,21 @@ func (h *Handler) finish(run *running, e endpoint, w http.ResponseWriter, r *htt
 		return h.refuse(run, e, w, r, bad.status, bad.description)
 	case errors.Is(err, context.Canceled):
 		return caddyhttp.Error(499, err) // the client has gone
+	case errors.Is(err, login.ErrUnavailable), errors.Is(err, login.ErrBusy):
+		return h.later(run, e, w, r, "nobody can be authenticated", err)
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		w.Header().Set("Retry-After", "2")
-		h.logger.Error("the store is unavailable", zap.String("endpoint", e.name), zap.Error(err))
-		return h.fail(run, e, w, r, http.StatusServiceUnavailable, "temporarily_unavailable", "The server is busy. Please try again in a moment.")
+		return h.later(run, e, w, r, "the store is unavailable", err)
 	default:
 		h.logger.Error("request failed", zap.String("endpoint", e.name), zap.Error(err))
 		return h.fail(run, e, w, r, http.StatusInternalServerError, "server_error", "The server failed to answer this request.")
 	}
+}
+
+// later answers for what the server cannot do now.
+func (h *Handler) later(run *running, e endpoint, w http.ResponseWriter, r *http.Request, what string, err error) error {
+	w.Header().Set("Retry-After", "2")
+	h.logger.Error(what, zap.String("endpoint", e.name), zap.Error(err))
+	return h.fail(run, e, w, r, http.StatusServiceUnavailable, "temporarily_unavailable", "The server is busy. Please try again in a moment.")
 }
 
 func (h *Handler) refuse(run *running, e endpoint, w http.ResponseWriter, r *http.Request, status int, description string) error {

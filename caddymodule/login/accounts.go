@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/secure/precis"
 
+	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -34,7 +37,8 @@ type DeclaredAccount struct {
 var ErrCredentials = errors.New("wrong name or password")
 
 // Accounts are the users of one service: those declared in the configuration,
-// then those in the store. It is safe for concurrent use.
+// then those in the store; or those whom the authentication callback vouches
+// for, which are in the store too. It is safe for concurrent use.
 type Accounts struct {
 	store     store.Store
 	service   model.ID
@@ -44,41 +48,89 @@ type Accounts struct {
 	*Guard
 	derive deriver
 	now    func() time.Time
+
+	callback              *callbackAPI // nil: names and passwords are looked up here
+	claims, claimsLocales []string     // that the callback is asked for
+	newID                 func() model.ID
+}
+
+// AccountOptions are what the accounts of a service are made of.
+type AccountOptions struct {
+	Store    store.Store
+	Service  *model.Service
+	Declared []DeclaredAccount
+	Guard    *Guard
+	Fetch    engine.Fetcher   // for the authentication callback
+	NewID    func() model.ID  // for its accounts
+	Now      func() time.Time // nil: the clock
 }
 
 // Guard protects accounts against guessing, and the machine against many
 // sign-ins at once. One guards a service for as long as the process lives, so
 // that a new configuration gives nobody a fresh start.
 type Guard struct {
-	pool     *pool
-	throttle *throttle
+	pool       *pool // of those whose password is looked at here
+	calls      *pool // of those about whom a callback is asked
+	throttle   *throttle
+	developers func() *throttle // made when it is needed first: it takes memory
 }
 
 // NewGuard returns a guard that has seen nothing yet.
-func NewGuard() *Guard { return &Guard{pool: newPool(), throttle: newThrottle()} }
+func NewGuard() *Guard {
+	return &Guard{
+		pool: newPool(runtime.GOMAXPROCS(0), queuePerWorker), calls: newPool(callsAtOnce, queuePerCaller),
+		throttle: newThrottle(), developers: sync.OnceValue(newThrottle),
+	}
+}
 
 // CheckAccounts reports what is wrong with declared accounts, if anything is.
-func CheckAccounts(declared []DeclaredAccount) error {
-	_, err := NewAccounts(nil, 0, declared, nil)
-	return err
+func CheckAccounts(declared []DeclaredAccount) error { return noAccounts().declareAll(declared) }
+
+// CheckService reports what is wrong with the sign-in of a service and the
+// accounts that are declared for it.
+func CheckService(s *model.Service, declared []DeclaredAccount) error {
+	called := s.AuthenticationCallback.Endpoint != ""
+	switch {
+	case called && len(declared) > 0:
+		return fmt.Errorf("account %q is declared, but authentication_callback_endpoint alone says who may sign in: leave one of them out", declared[0].Name)
+	case !called && len(s.SupportedSNSes) > 0:
+		return errors.New("supported_snses needs authentication_callback_endpoint, which says whose account a social network's user has")
+	}
+	return CheckAccounts(declared)
 }
 
 // NewAccounts checks the declared accounts and puts them before the store's.
-func NewAccounts(st store.Store, service model.ID, declared []DeclaredAccount, guard *Guard) (*Accounts, error) {
-	a := &Accounts{
-		store: st, service: service,
-		byKey: map[string]*model.Account{}, bySubject: map[string]*model.Account{},
-		Guard: guard, derive: argon2.IDKey, now: time.Now,
+func NewAccounts(o AccountOptions) (*Accounts, error) {
+	if err := CheckService(o.Service, o.Declared); err != nil {
+		return nil, err
 	}
+	if o.Service.AuthenticationCallback.Endpoint != "" && (o.Fetch == nil || o.NewID == nil) {
+		return nil, errors.New("the authentication callback needs something to be asked with, and ids for its accounts")
+	}
+	a := noAccounts()
+	a.store, a.service, a.Guard, a.newID = o.Store, o.Service.ID, o.Guard, o.NewID
+	if o.Now != nil {
+		a.now = o.Now
+	}
+	a.callback = newCallback(o.Service.AuthenticationCallback, o.Service, o.Fetch, o.Guard)
+	a.claims, a.claimsLocales = wantedClaims(o.Service)
+	return a, a.declareAll(o.Declared)
+}
+
+func noAccounts() *Accounts {
+	return &Accounts{byKey: map[string]*model.Account{}, bySubject: map[string]*model.Account{}, derive: argon2.IDKey, now: time.Now}
+}
+
+func (a *Accounts) declareAll(declared []DeclaredAccount) error {
 	for i, d := range declared {
 		if err := a.declare(d); err != nil {
-			return nil, fmt.Errorf("account %d (%q): %w", i+1, d.Name, err)
+			return fmt.Errorf("account %d (%q): %w", i+1, d.Name, err)
 		}
 	}
 	if a.decoy == nil {
 		a.decoy = decoy()
 	}
-	return a, nil
+	return nil
 }
 
 func (a *Accounts) declare(d DeclaredAccount) error {
@@ -132,10 +184,17 @@ func Key(name string) (string, error) {
 	if name == "" || len(name) > maxName {
 		return "", errName
 	}
-	// The rules are applied until nothing changes, since once is not always
-	// enough (RFC 8264 §7).
+	return stable(precis.UsernameCaseMapped.String, name)
+}
+
+// stable applies the rules of a profile until nothing changes, since once is
+// not always enough (RFC 8264 §7).
+func stable(profile func(string) (string, error), name string) (string, error) {
+	if len(name) > maxName {
+		return "", errName
+	}
 	for range 4 {
-		key, err := precis.UsernameCaseMapped.String(name)
+		key, err := profile(name)
 		if err != nil || key == "" || len(key) > maxName {
 			return "", errName
 		}
@@ -202,37 +261,33 @@ func (a *Accounts) Claims(ctx context.Context, subject string) (map[string]json.
 // Authenticate finds the subject whom a name and password belong to. A name
 // that nobody has, a disabled account and a wrong password are one answer,
 // ErrCredentials, after the same work. Other errors are *ErrThrottled, ErrBusy,
-// the context's and the store's.
-func (a *Accounts) Authenticate(ctx context.Context, name, password string) (subject string, err error) {
+// the context's, the store's and, of the authentication callback,
+// ErrUnavailable. The callback is told which client wants to know, 0 for none.
+func (a *Accounts) Authenticate(ctx context.Context, name, password string, client model.ID) (subject string, err error) {
+	if a.callback != nil {
+		return a.askPassword(ctx, name, password, client)
+	}
 	key, keyErr := Key(name)
 	if keyErr != nil {
 		key = "\x00" + name // no key begins so
 	}
-	attempt, err := a.throttle.reserve(key, a.now())
-	if err != nil {
-		return "", err
-	}
-	verified := false
-	defer func() {
-		if !verified {
-			a.throttle.release(attempt)
+	err = a.throttle.count(key, a.now(), func() error {
+		account, hash, err := a.candidate(ctx, key)
+		if err != nil {
+			return err
 		}
-	}()
-	account, hash, err := a.candidate(ctx, key)
-	if err != nil {
-		return "", err
-	}
-	normal, passwordErr := normalPassword(password)
-	matches := false
-	if err := a.pool.do(ctx, func() { matches = hash.matches(a.derive, normal) }); err != nil {
-		return "", err
-	}
-	verified = true
-	if !matches || account == nil || account.Disabled || passwordErr != nil || keyErr != nil {
-		return "", ErrCredentials
-	}
-	a.throttle.succeeded(attempt)
-	return account.Subject, nil
+		normal, passwordErr := normalPassword(password)
+		matches := false
+		if err := a.pool.do(ctx, func() { matches = hash.matches(a.derive, normal) }); err != nil {
+			return err
+		}
+		if !matches || account == nil || account.Disabled || passwordErr != nil || keyErr != nil {
+			return ErrCredentials
+		}
+		subject = account.Subject
+		return nil
+	})
+	return subject, err
 }
 
 // candidate returns the account of a key and what to verify against, which is

@@ -101,7 +101,7 @@ func TestStoredAccounts(t *testing.T) {
 	ctx := context.Background()
 	a := e.stored("Stored"+run, "s"+run, cheapHash("stored password"))
 	accounts := e.server.accounts
-	if subject, err := accounts.Authenticate(ctx, "STORED"+run, "stored password"); subject != "s"+run || err != nil {
+	if subject, err := accounts.Authenticate(ctx, "STORED"+run, "stored password", 0); subject != "s"+run || err != nil {
 		t.Errorf("got %q, %v", subject, err)
 	}
 	got, err := accounts.Claims(ctx, "s"+run)
@@ -115,7 +115,7 @@ func TestStoredAccounts(t *testing.T) {
 	if err := e.store.Write(ctx, store.SetDisabled{Service: e.service.ID, ID: a.ID, Disabled: true}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := accounts.Authenticate(ctx, "stored"+run, "stored password"); !errors.Is(err, ErrCredentials) {
+	if _, err := accounts.Authenticate(ctx, "stored"+run, "stored password", 0); !errors.Is(err, ErrCredentials) {
 		t.Errorf("a disabled account: %v", err)
 	}
 	for subject, want := range map[string]bool{"s" + run: false, "nobody": false, "d" + run: true} {
@@ -127,13 +127,13 @@ func TestStoredAccounts(t *testing.T) {
 	e.stored("DECLARED"+run, "other"+run, cheapHash("intruder"))
 	e.stored("intruder"+run, "d"+run, cheapHash("intruder"))
 	for _, name := range []string{"declared" + run, "intruder" + run} {
-		if subject, err := accounts.Authenticate(ctx, name, "intruder"); !errors.Is(err, ErrCredentials) {
+		if subject, err := accounts.Authenticate(ctx, name, "intruder", 0); !errors.Is(err, ErrCredentials) {
 			t.Errorf("%s signed in as %q, %v", name, subject, err)
 		}
 	}
 	e.stored("nopassword"+run, "n"+run, "")
 	for _, p := range []string{"", "x"} {
-		if _, err := accounts.Authenticate(ctx, "nopassword"+run, p); !errors.Is(err, ErrCredentials) {
+		if _, err := accounts.Authenticate(ctx, "nopassword"+run, p, 0); !errors.Is(err, ErrCredentials) {
 			t.Errorf("an account without a password: %v", err)
 		}
 	}
@@ -215,7 +215,7 @@ func TestThreat29GuessesAtOnceDoNotSlipPast(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range 30 {
-		wg.Go(func() { _, _ = e.server.accounts.Authenticate(context.Background(), e.user, "guess") })
+		wg.Go(func() { _, _ = e.server.accounts.Authenticate(context.Background(), e.user, "guess", 0) })
 	}
 	wg.Wait()
 	if n := verified.Load(); n > freeFailures {
@@ -275,7 +275,7 @@ func TestBusy(t *testing.T) {
 	accounts.pool.working <- struct{}{}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := accounts.Authenticate(ctx, e.user, password); !errors.Is(err, context.Canceled) {
+	if _, err := accounts.Authenticate(ctx, e.user, password, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	<-accounts.pool.working

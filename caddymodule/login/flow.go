@@ -62,6 +62,9 @@ func (s *Server) next(r *http.Request, st *state, now *session) (step, engine.Fa
 		if other, err := s.differs(r, st, now.Subject); err != nil || other {
 			return stepSignIn, engine.FailDifferentSubject, err
 		}
+		if !s.reaches(st, now) {
+			return stepSignIn, engine.FailACRNotSatisfied, nil
+		}
 	}
 	if st.Ticket == "" {
 		return stepDone, "", nil
@@ -167,7 +170,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, st *state, now *s
 		return err
 	}
 	answer, err := s.engine.AuthorizationIssue(r.Context(), s.service.ID, engine.AuthorizationIssueRequest{
-		Ticket: st.Ticket, Subject: now.Subject, AuthTime: now.AuthTime, ACR: s.acr(), AMR: now.AMR,
+		Ticket: st.Ticket, Subject: now.Subject, AuthTime: now.AuthTime, ACR: s.acr(now), AMR: now.AMR,
 		Session: now.ID, BrowserState: now.browserState(), Claims: claims,
 	})
 	if err != nil {
@@ -214,13 +217,23 @@ func postForm(w http.ResponseWriter, content string) error {
 	return nil
 }
 
-// acr is the level of sign-in that a password reaches: the lowest that the
-// service has.
-func (s *Server) acr() string {
-	if len(s.service.SupportedACRs) == 0 {
+// passwordMethod is the amr of whoever gave a password (RFC 8176 §2).
+const passwordMethod = "pwd"
+
+// acr is the level that a sign-in has reached: with a password, the lowest that
+// the service has. What a social network has seen of its user is not known.
+func (s *Server) acr(now *session) string {
+	if len(s.service.SupportedACRs) == 0 || !slices.Contains(now.AMR, passwordMethod) {
 		return ""
 	}
 	return s.service.SupportedACRs[0]
+}
+
+// reaches reports whether a sign-in reaches a level that is essential to the
+// client (OpenID Connect Core §5.5.1.1), or a password would not do so either.
+func (s *Server) reaches(st *state, now *session) bool {
+	return len(st.ACRs) == 0 || slices.Contains(st.ACRs, s.acr(now)) ||
+		!slices.Contains(st.ACRs, s.acr(&session{Session: model.Session{AMR: []string{passwordMethod}}}))
 }
 
 func (s *Server) clientAlias(r *http.Request, id model.ID) string {

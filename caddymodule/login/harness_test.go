@@ -2,25 +2,18 @@ package login
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"html"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/crypto/argon2"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -153,6 +146,15 @@ type env struct {
 	errs   chan any // what Begin and ServePage returned
 }
 
+// setting is what an env may have otherwise.
+type setting struct {
+	wrap     func(store.Store) store.Store // what is between the server and the store
+	service  func(*model.Service)          // changes settings of which the engine knows nothing
+	fetch    engine.Fetcher
+	declared []DeclaredAccount
+	log      *zap.Logger
+}
+
 func newEnv(t *testing.T, declared ...DeclaredAccount) *env {
 	t.Helper()
 	return newEnvOn(t, func(s store.Store) store.Store { return s }, declared...)
@@ -161,24 +163,41 @@ func newEnv(t *testing.T, declared ...DeclaredAccount) *env {
 // newEnvOn is newEnv with something between the server and the store.
 func newEnvOn(t *testing.T, wrap func(store.Store) store.Store, declared ...DeclaredAccount) *env {
 	t.Helper()
+	user := nextUser(t)
+	declared = append(declared, DeclaredAccount{
+		Name: user, PasswordHash: cheapHash(password),
+		Claims: map[string]json.RawMessage{"email": json.RawMessage(`"user@example.com"`)},
+	})
+	return newEnvWith(t, user, setting{wrap: wrap, declared: declared})
+}
+
+func nextUser(t *testing.T) string { return fmt.Sprintf("user-%d-%s", runs.Add(1), t.Name()) }
+
+func newEnvWith(t *testing.T, user string, s setting) *env {
+	t.Helper()
 	h, err := house()
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &env{shared: h, t: t, user: fmt.Sprintf("user-%d-%s", runs.Add(1), t.Name()), errs: make(chan any, 100)}
+	e := &env{shared: h, t: t, user: user, errs: make(chan any, 100)}
 	h.ahead.Store(0)
-	declared = append(declared, DeclaredAccount{
-		Name: e.user, PasswordHash: cheapHash(password),
-		Claims: map[string]json.RawMessage{"email": json.RawMessage(`"user@example.com"`)},
+	var st store.Store = h.store
+	if s.wrap != nil {
+		st = s.wrap(st)
+	}
+	service, paths := *h.service, testPaths
+	if s.service != nil {
+		s.service(&service)
+		paths.Social = SocialPath
+	}
+	accounts, err := NewAccounts(AccountOptions{
+		Store: st, Service: &service, Declared: s.declared, Guard: NewGuard(), Fetch: s.fetch, NewID: h.engine.NewID, Now: h.now,
 	})
-	st := wrap(h.store)
-	accounts, err := NewAccounts(st, h.service.ID, declared, NewGuard())
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts.now = h.now
 	h.accounts.Store(accounts)
-	e.server, err = New(Options{Engine: h.engine, Store: st, Service: h.service, Accounts: accounts, Paths: testPaths})
+	e.server, err = New(Options{Engine: h.engine, Store: st, Service: &service, Accounts: accounts, Fetch: s.fetch, Paths: paths, Logger: s.log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,220 +235,3 @@ func (e *env) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *env) advance(d time.Duration) { e.ahead.Add(int64(d)) }
-
-// browser is a browser with cookies, that does not leave the server.
-type browser struct {
-	*env
-	client http.Client
-	jar    *cookiejar.Jar
-}
-
-func (e *env) browser() *browser {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	b := &browser{env: e, jar: jar}
-	b.client = http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if !strings.HasPrefix(r.URL.String(), e.http.URL+"/") {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}
-	return b
-}
-
-// page is what a browser shows, or the redirect with which it left.
-type page struct {
-	status   int
-	url      *url.URL
-	header   http.Header
-	body     string
-	location *url.URL // set when the browser was sent to a client
-}
-
-func (b *browser) do(method, path string, form url.Values, header ...string) *page {
-	b.t.Helper()
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
-	}
-	r, err := http.NewRequest(method, b.http.URL+path, body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		if header[i] == "Host" {
-			r.Host = header[i+1]
-		}
-		r.Header.Set(header[i], header[i+1])
-	}
-	resp, err := b.client.Do(r)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	p := &page{status: resp.StatusCode, url: resp.Request.URL, header: resp.Header, body: string(text)}
-	if l := resp.Header.Get("Location"); l != "" {
-		if p.location, err = url.Parse(l); err != nil {
-			b.t.Fatal(err)
-		}
-	}
-	return p
-}
-
-func (b *browser) get(path string, header ...string) *page {
-	b.t.Helper()
-	return b.do(http.MethodGet, path, nil, header...)
-}
-
-var (
-	formPattern  = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
-	fieldPattern = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
-)
-
-// form returns the address and the hidden fields of the first form.
-func (p *page) form(t *testing.T) (string, url.Values) {
-	t.Helper()
-	action := formPattern.FindStringSubmatch(p.body)
-	if action == nil {
-		t.Fatalf("status %d: there is no form in %s", p.status, p.body)
-	}
-	end := strings.Index(p.body, "</form>")
-	values := url.Values{}
-	for _, field := range fieldPattern.FindAllStringSubmatch(p.body[:end], -1) {
-		values.Set(html.UnescapeString(field[1]), html.UnescapeString(field[2]))
-	}
-	return html.UnescapeString(action[1]), values
-}
-
-// submit sends the first form of a page with some fields filled in.
-func (b *browser) submit(p *page, fields ...string) *page {
-	b.t.Helper()
-	action, values := p.form(b.t)
-	for i := 0; i+1 < len(fields); i += 2 {
-		values.Set(fields[i], fields[i+1])
-	}
-	return b.do(http.MethodPost, action, values)
-}
-
-// authorize sends the browser to the authorization endpoint. Parameters are
-// name, value, …; the rest has defaults.
-func (b *browser) authorize(parameters ...string) *page {
-	b.t.Helper()
-	return b.get(authorizePath(parameters...))
-}
-
-func authorizePath(parameters ...string) string {
-	challenge := sha256.Sum256([]byte(verifier))
-	q := url.Values{
-		"response_type": {"code"}, "client_id": {"shop"}, "redirect_uri": {callback}, "scope": {"openid"}, "state": {"xyz"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
-	}
-	for i := 0; i+1 < len(parameters); i += 2 {
-		q.Set(parameters[i], parameters[i+1])
-	}
-	return "/authorize?" + q.Encode()
-}
-
-func (b *browser) signIn(p *page) *page {
-	b.t.Helper()
-	return b.submit(p, "username", b.user, "password", password)
-}
-
-// signedIn is a browser that has signed in and allowed the client.
-func (e *env) signedIn() *browser {
-	e.t.Helper()
-	b := e.browser()
-	b.wantCode(b.submit(b.signIn(b.authorize()), "action", "allow"))
-	return b
-}
-
-func (p *page) want(t *testing.T, status int, path, text string) *page {
-	t.Helper()
-	if p.status != status || p.url.Path != path || !strings.Contains(p.body, text) {
-		t.Fatalf("got status %d at %s, want %d at %s with %q; body: %s", p.status, p.url, status, path, text, p.body)
-	}
-	return p
-}
-
-// wantAnswer requires a redirect to the client, and returns its parameters.
-func (b *browser) wantAnswer(p *page) url.Values {
-	b.t.Helper()
-	if p.status != http.StatusSeeOther || p.location == nil || !strings.HasPrefix(p.location.String(), callback+"?") {
-		b.t.Fatalf("got status %d, location %v, body %s; want a redirect to the client", p.status, p.location, p.body)
-	}
-	if got := p.header.Get("Referrer-Policy") + ", " + p.header.Get("Cache-Control"); got != "no-referrer, no-store" {
-		b.t.Errorf("headers of the redirect: %s", got)
-	}
-	return p.location.Query()
-}
-
-func (b *browser) wantCode(p *page) string {
-	b.t.Helper()
-	answer := b.wantAnswer(p)
-	if answer.Get("code") == "" || answer.Get("state") != "xyz" {
-		b.t.Fatalf("the client was sent %v, want a code", answer)
-	}
-	return answer.Get("code")
-}
-
-func (b *browser) wantError(p *page, code string) {
-	b.t.Helper()
-	if got := b.wantAnswer(p).Get("error"); got != code {
-		b.t.Fatalf("the client was sent the error %q, want %q", got, code)
-	}
-}
-
-// cookie returns the first cookie whose name contains part.
-func (b *browser) cookie(part string) *http.Cookie {
-	u, _ := url.Parse(b.http.URL)
-	for _, c := range b.jar.Cookies(u) {
-		if strings.Contains(c.Name, part) {
-			return c
-		}
-	}
-	return nil
-}
-
-// tokens redeems a code for tokens.
-func (b *browser) tokens(code string) map[string]any {
-	b.t.Helper()
-	answer, err := b.engine.Token(context.Background(), b.service.ID, engine.TokenRequest{Parameters: url.Values{
-		"grant_type": {"authorization_code"}, "code": {code}, "client_id": {"shop"}, "redirect_uri": {callback}, "code_verifier": {verifier},
-	}.Encode()})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var tokens map[string]any
-	if err := json.Unmarshal([]byte(answer.ResponseContent), &tokens); err != nil || answer.Action != model.ActionOK {
-		b.t.Fatalf("token: %s %s %v", answer.Action, answer.ResponseContent, err)
-	}
-	return tokens
-}
-
-// claims are those of an ID token.
-func claims(t *testing.T, idToken any) map[string]any {
-	t.Helper()
-	text, _ := idToken.(string)
-	parts := strings.Split(text, ".")
-	if len(parts) != 3 {
-		t.Fatalf("%v is no ID token", idToken)
-	}
-	body, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c map[string]any
-	if err := json.Unmarshal(body, &c); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}

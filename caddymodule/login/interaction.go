@@ -34,6 +34,8 @@ type state struct {
 	// SignIn: whoever is signed in must do so again (prompt=login and
 	// select_account, or the user wants another account).
 	SignIn bool `json:"si,omitempty"`
+	// ACRs are levels of sign-in of which one must be reached; none: any will do.
+	ACRs []string `json:"av,omitempty"`
 	// AskConsent: a remembered consent does not count (prompt=consent).
 	AskConsent bool `json:"ac,omitempty"`
 	// Session is the sign-in that was made for this interaction.
@@ -69,6 +71,9 @@ func stateOf(a *engine.AuthorizationResponse) *state {
 		AskConsent: slices.Contains(a.Prompts, "consent"),
 		UILocales:  boundedTags(a.UILocales), Display: string(a.Display),
 	}
+	if a.ACREssential {
+		st.ACRs = a.ACRs
+	}
 	for _, scope := range a.Scopes {
 		st.Scopes = append(st.Scopes, scope.Name)
 	}
@@ -95,6 +100,11 @@ func (s *Server) interaction(r *http.Request) (*interaction, error) {
 	if !ok {
 		return nil, errNoInteraction
 	}
+	return s.interactionOf(r, id)
+}
+
+// interactionOf finds the interaction of an id that the request's cookie vouches for.
+func (s *Server) interactionOf(r *http.Request, id model.ID) (*interaction, error) {
 	for _, cookie := range r.CookiesNamed(s.cookies.interaction + idText(id)) {
 		named, secret, err := handle.Parse(handle.Login, cookie.Value)
 		if err != nil || named != id {
@@ -149,6 +159,15 @@ func (s *Server) newInteraction(st *state) (store.InsertHandle, string, error) {
 // open starts an interaction, uses up the one before it if there is one, and
 // sends the browser to its page.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, st *state, before *interaction, at step) error {
+	in, err := s.replace(w, r, st, before)
+	if err != nil {
+		return err
+	}
+	return seeOther(w, s.address(at, in.id))
+}
+
+// replace starts an interaction, and uses up the one before it if there is one.
+func (s *Server) replace(w http.ResponseWriter, r *http.Request, st *state, before *interaction) (*interaction, error) {
 	var next store.InsertHandle
 	var cookie string
 	err := s.write(r, func() (steps []store.Step, err error) {
@@ -159,13 +178,15 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, st *state, before 
 		return append(steps, next), err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if before != nil {
 		s.cookies.clearInteraction(w, before.id)
 	}
 	s.cookies.setInteraction(w, r, next.Handle.ID, cookie)
-	return seeOther(w, s.address(at, next.Handle.ID))
+	in := &interaction{state: *st}
+	in.id, in.secret, err = handle.Parse(handle.Login, cookie)
+	return in, err
 }
 
 // address is where an interaction goes on.

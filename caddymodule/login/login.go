@@ -26,6 +26,8 @@ type Paths struct {
 	Login, Consent, Grants, EndSession string
 	// CheckSession is for clients' iframes; empty: there is none.
 	CheckSession string
+	// Social is where social networks send people back to; empty: there are none.
+	Social string
 }
 
 // Options are what an authentication server is made of.
@@ -34,6 +36,7 @@ type Options struct {
 	Store    store.Store
 	Service  *model.Service
 	Accounts *Accounts
+	Fetch    engine.Fetcher // for social networks and the logos of clients; nil: there are none
 	Paths    Paths
 	// Templates is a folder whose files replace the embedded ones of the same
 	// name, and whose locales/xx.json are texts in more languages, or others
@@ -53,6 +56,8 @@ type Server struct {
 	store    store.Store
 	service  *model.Service
 	accounts *Accounts
+	fetch    engine.Fetcher
+	networks []network // that the sign-in page offers
 	paths    Paths
 	origin   string // of the issuer
 	cookies  cookieNames
@@ -60,6 +65,7 @@ type Server struct {
 	pages    *pages
 	locales  *locales // of the pages, those that the service supports
 	watcher  sessionPage
+	logos    *logos
 	log      *zap.Logger
 }
 
@@ -89,11 +95,17 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		engine: o.Engine, store: o.Store, service: o.Service, accounts: o.Accounts, paths: o.Paths,
+		engine: o.Engine, store: o.Store, service: o.Service, accounts: o.Accounts, fetch: o.Fetch, paths: o.Paths,
 		origin: issuer.Scheme + "://" + issuer.Host, cookies: newCookieNames(issuer, o.Service, o.Paths),
 		lasts: o.SessionDuration, pages: pages, locales: pages.locales.only(o.Service.SupportedUILocales), log: o.Logger,
+		logos: &logos{fetch: o.Fetch, now: o.Engine.Now},
 	}
 	s.watcher = newSessionPage(s.cookies.state)
+	if o.Paths.Social != "" {
+		if s.networks = networksOf(o.Service); len(s.networks) > 0 && s.fetch == nil {
+			return nil, errors.New("login: social networks need something to be asked with")
+		}
+	}
 	for _, l := range s.locales.all {
 		if len(l.missing) > 0 {
 			s.log.Warn("some texts are in English since the language has none", zap.Stringer("language", l.tag), zap.Strings("keys", l.missing))
@@ -107,8 +119,9 @@ func (p Paths) Check() error {
 	seen := map[string]string{}
 	for _, page := range []struct{ name, path string }{
 		{"login", p.Login}, {"consent", p.Consent}, {"grants", p.Grants}, {"end session", p.EndSession}, {"check session", p.CheckSession},
+		{"social sign-in", p.Social},
 	} {
-		if page.path == "" && page.name == "check session" {
+		if page.path == "" && (page.name == "check session" || page.name == "social sign-in") {
 			continue
 		}
 		if u, err := url.Parse(page.path); err != nil || len(page.path) < 2 || page.path[0] != '/' ||
@@ -151,8 +164,13 @@ func (s *Server) ServePage(w http.ResponseWriter, r *http.Request) (handled bool
 		get = s.showStyle
 	case s.paths.CheckSession:
 		get = s.showCheckSession
+	case s.paths.Social:
+		get = s.arrive
 	default:
-		return false, nil
+		if !strings.HasPrefix(r.URL.Path, s.paths.logoPath()) {
+			return false, nil
+		}
+		get = s.showLogo
 	}
 	return true, s.page(w, r, func(r *http.Request) error {
 		switch {

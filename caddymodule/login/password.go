@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -162,14 +161,14 @@ var ErrBusy = errors.New("too many sign-ins at once")
 // queuePerWorker bounds who waits for a worker: about half a second of work.
 const queuePerWorker = 16
 
-// pool bounds the memory and processor time that password hashes take.
+// pool bounds how much is done at once, and how much may wait for it: password
+// hashes, which take memory and processor time, and questions to callbacks.
 type pool struct {
 	admitted chan struct{} // who waits or works
 	working  chan struct{}
 }
 
-func newPool() *pool {
-	workers := runtime.GOMAXPROCS(0)
+func newPool(workers, queuePerWorker int) *pool {
 	return &pool{admitted: make(chan struct{}, workers*(1+queuePerWorker)), working: make(chan struct{}, workers)}
 }
 

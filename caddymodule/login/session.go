@@ -53,11 +53,12 @@ func (s *Server) accountName(r *http.Request, now *session) (string, error) {
 	return account.Name, nil
 }
 
-// newSession draws a session for a subject who has just signed in, and the
+// newSession draws a session for a subject who has just signed in by the methods
+// that amr names (RFC 8176 §2; none when there is no name for it), and the
 // value of its cookie. When the same user was signed in before, the session
 // goes on, since clients know it by its id, under a new secret: a cookie from
 // before the sign-in is worth nothing after it (CVE-2024-28197).
-func (s *Server) newSession(subject string, before *session) (row model.Session, cookie string, err error) {
+func (s *Server) newSession(subject string, amr []string, before *session) (row model.Session, cookie string, err error) {
 	secret, err := s.engine.NewSecret()
 	if err != nil {
 		return row, "", err
@@ -65,7 +66,7 @@ func (s *Server) newSession(subject string, before *session) (row model.Session,
 	now := s.engine.Now()
 	row = model.Session{
 		Service: s.service.ID, ID: s.engine.NewID(), Hash: secret.Hash(), Subject: subject,
-		AuthTime: now.Unix(), AMR: []string{"pwd"}, ExpiresAt: now.Add(s.lasts).Unix(),
+		AuthTime: now.Unix(), AMR: amr, ExpiresAt: now.Add(s.lasts).Unix(),
 	}
 	if before != nil && before.Subject == subject {
 		row.ID = before.ID

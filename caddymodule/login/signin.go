@@ -1,6 +1,7 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 const (
 	purposeSignIn = "sign in"
 	actionCancel  = "cancel"
+	retryAfter    = "2" // seconds, when it is not this user's fault
 )
 
 // showSignIn shows the sign-in page of an interaction. Without one, the user
@@ -64,7 +66,8 @@ func (s *Server) renderSignIn(w http.ResponseWriter, r *http.Request, status int
 	v.Action = s.address(stepSignIn, in.id)
 	v.CSRF = csrfToken(&in.secret, purposeSignIn)
 	v.Client = s.clientView(r, in.Client)
-	return s.render(w, r, status, pageSignIn, v, in.Ticket != "")
+	v.Networks = networkViews(s.offered(&in.state))
+	return s.render(w, r, status, pageSignIn, v, in.Ticket != "" || len(v.Networks) > 0)
 }
 
 // signIn takes a name and a password.
@@ -83,11 +86,14 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if form.Get("action") == actionCancel && in.Ticket != "" {
 		return s.refuseRequest(w, r, in)
 	}
-	subject, err := s.accounts.Authenticate(r.Context(), form.Get("username"), form.Get("password"))
+	if form.Has("sns") {
+		return s.depart(w, in, form.Get("sns"))
+	}
+	subject, err := s.accounts.Authenticate(r.Context(), form.Get("username"), form.Get("password"), in.Client)
 	if err != nil {
 		return s.signInFailed(w, r, in, form.Get("username"), err)
 	}
-	return s.signedIn(w, r, in, subject)
+	return s.signedIn(w, r, in, subject, []string{passwordMethod})
 }
 
 // signInFailed shows the page again. It says the same whether the name is
@@ -97,6 +103,8 @@ func (s *Server) signInFailed(w http.ResponseWriter, r *http.Request, in *intera
 	status, alert := http.StatusUnprocessableEntity, l.text("signin.wrong")
 	var throttled *ErrThrottled
 	switch {
+	case errors.Is(err, context.Canceled): // the browser has gone
+		return err
 	case errors.As(err, &throttled):
 		status = http.StatusTooManyRequests
 		alert = l.text("signin.throttled", "count", throttled.Seconds())
@@ -104,13 +112,21 @@ func (s *Server) signInFailed(w http.ResponseWriter, r *http.Request, in *intera
 	case errors.Is(err, ErrBusy):
 		status = http.StatusServiceUnavailable
 		alert = l.text("signin.busy")
-		w.Header().Set("Retry-After", "2")
+		w.Header().Set("Retry-After", retryAfter)
+	case errors.Is(err, ErrUnavailable):
+		status = http.StatusServiceUnavailable
+		alert = l.text("signin.unavailable")
+		w.Header().Set("Retry-After", retryAfter)
 	case !errors.Is(err, ErrCredentials):
 		return err
 	}
 	// Not the name: people type passwords into the wrong field.
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	s.log.Info("sign-in failed", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, in.Client)),
+	level := zap.InfoLevel
+	if errors.Is(err, ErrUnavailable) {
+		level = zap.ErrorLevel
+	}
+	s.log.Log(level, "sign-in failed", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, in.Client)),
 		zap.String("remote", host), zap.Error(err))
 	if len(name) > maxName {
 		name = ""
@@ -118,10 +134,10 @@ func (s *Server) signInFailed(w http.ResponseWriter, r *http.Request, in *intera
 	return s.renderSignIn(w, r, status, in, signInView{Name: name, Alert: alert})
 }
 
-// signedIn begins a session, or gives the one of the same user a new secret,
+// signedIn begins a session by the methods of amr, or gives the one of the same user a new secret,
 // ends the one of another user, and uses the interaction up, all in one write.
 // If there is more to ask, the write holds the interaction that goes on.
-func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, in *interaction, subject string) error {
+func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, in *interaction, subject string, amr []string) error {
 	before, err := s.current(r)
 	if err != nil {
 		return err
@@ -136,7 +152,7 @@ func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, in *interactio
 	var cookie, nextCookie string
 	var next store.InsertHandle
 	err = s.change(r, subject, before, func() ([]store.Step, error) {
-		if row, cookie, err = s.newSession(subject, before); err != nil {
+		if row, cookie, err = s.newSession(subject, amr, before); err != nil {
 			return nil, err
 		}
 		steps := []store.Step{s.redeem(in), store.InsertSession{Session: row}}

@@ -16,7 +16,7 @@ import (
 )
 
 // Where to go after signing in is a keyword of ours, whatever the address says
-// (CVE-2024-39694).
+// (threats.md 9, CVE-2024-39694).
 func TestThreat09NoReturnAddressFromTheBrowser(t *testing.T) {
 	e := newEnv(t)
 	for _, evil := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "/\t/evil.example", "javascript:alert(1)"} {

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -76,6 +77,23 @@ func (t *throttle) reserve(key string, now time.Time) (attempt, error) {
 	s.failures++
 	s.last = now
 	return a, nil
+}
+
+// count counts an attempt, and takes it back when look did not come to look at
+// a password, or found it right. The error is *ErrThrottled or look's.
+func (t *throttle) count(key string, now time.Time, look func() error) error {
+	a, err := t.reserve(key, now)
+	if err != nil {
+		return err
+	}
+	err = look()
+	switch {
+	case err == nil:
+		t.succeeded(a)
+	case !errors.Is(err, ErrCredentials) && !errors.Is(err, errUnusable):
+		t.release(a)
+	}
+	return err
 }
 
 // find returns the slot of a tag, or the one to give to it.

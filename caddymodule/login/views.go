@@ -13,17 +13,22 @@ import (
 
 // common is in every view.
 type common struct {
-	Title      string // of the page
-	Service    string // the service's name, or its host
-	Stylesheet string // address
-	Lang, Dir  string // the language (RFC 5646) and its direction, ltr or rtl
-	Display    string // page, popup, touch or wap (OpenID Connect Core §3.1.2.1)
+	Title   string // of the page
+	Service string // the service's name, or its host
+	// Description says in a sentence what the service is; may be empty.
+	Description string
+	Stylesheet  string // address
+	Lang, Dir   string // the language (RFC 5646) and its direction, ltr or rtl
+	Display     string // page, popup, touch or wap (OpenID Connect Core §3.1.2.1)
 }
 
 type clientView struct {
 	Name string
 	// Addresses, http or https; empty when there are none.
 	URI, PolicyURI, TOSURI string
+	// Logo is the address of the client's picture, one of ours; empty when
+	// there is none.
+	Logo string
 }
 
 type scopeView struct {
@@ -39,6 +44,13 @@ type signInView struct {
 	Name   string      // fills the field
 	Again  string      // who is signed in already; empty when nobody is
 	Alert  string      // what went wrong
+	// Networks are social networks with which people may sign in instead.
+	Networks []networkView
+}
+
+type networkView struct {
+	Value string // of the button sns
+	Name  string
 }
 
 type consentView struct {
@@ -106,7 +118,7 @@ func (s *Server) common(r *http.Request, key string, arguments ...any) common {
 	}
 	l := s.look(r)
 	return common{
-		Title: l.locale.text(key, arguments...), Service: name, Stylesheet: s.paths.stylesheet() + "?v=" + s.pages.styleVersion,
+		Title: l.locale.text(key, arguments...), Service: name, Description: s.service.Description, Stylesheet: s.paths.stylesheet() + "?v=" + s.pages.styleVersion,
 		Lang: l.locale.tag.String(), Dir: l.locale.dir(), Display: l.display,
 	}
 }
@@ -118,8 +130,13 @@ func (s *Server) clientView(r *http.Request, id model.ID) *clientView {
 		return nil
 	}
 	l := s.look(r).locale
+	logo := ""
+	if s.logos.fetch != nil && webAddress(inLanguage(l, c.LogoURI, c.LogoURIs)) != "" {
+		logo = s.paths.logoPath() + idText(c.ID)
+	}
 	return &clientView{
-		Name: inLanguage(l, c.DisplayName(), c.ClientNames), URI: webAddress(inLanguage(l, c.ClientURI, c.ClientURIs)),
+		Name: inLanguage(l, c.DisplayName(), c.ClientNames), Logo: logo,
+		URI:       webAddress(inLanguage(l, c.ClientURI, c.ClientURIs)),
 		PolicyURI: webAddress(inLanguage(l, c.PolicyURI, c.PolicyURIs)), TOSURI: webAddress(inLanguage(l, c.TOSURI, c.TOSURIs)),
 	}
 }
@@ -141,12 +158,13 @@ const sampleFrame = "https://client.example/out"
 // templates are tried at the start, so that a mistake in one is found before a
 // user finds it.
 func samples(page string, l *locale) []any {
-	c := common{Title: "Title", Service: "Service", Stylesheet: "/style.css", Lang: l.tag.String(), Dir: l.dir(), Display: displayPage}
-	client := &clientView{Name: "Client", URI: "https://client.example", PolicyURI: "https://client.example/p", TOSURI: "https://client.example/t"}
+	c := common{Title: "Title", Service: "Service", Description: "Description", Stylesheet: "/style.css", Lang: l.tag.String(), Dir: l.dir(), Display: displayPage}
+	client := &clientView{Name: "Client", Logo: "/login/logo/1", URI: "https://client.example", PolicyURI: "https://client.example/p", TOSURI: "https://client.example/t"}
 	scopes := []scopeView{{Name: "openid", Description: "Description"}, {Name: "orders:read"}}
 	return map[string][]any{
 		pageSignIn: {
-			signInView{common: c, Action: "/login", CSRF: "x", Client: client, Name: "alice", Again: "alice", Alert: "Alert"},
+			signInView{common: c, Action: "/login", CSRF: "x", Client: client, Name: "alice", Again: "alice", Alert: "Alert",
+				Networks: []networkView{{Value: "facebook", Name: "Facebook"}}},
 			signInView{common: c, Action: "/login", CSRF: "x", Again: "alice"},
 			signInView{common: c, Action: "/login", CSRF: "x"},
 		},

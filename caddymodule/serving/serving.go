@@ -49,6 +49,7 @@ type State struct {
 	Engine   *engine.Engine
 	Store    store.Store
 	Accounts map[model.ID]*login.Accounts
+	Fetch    engine.Fetcher // for the callbacks and the social networks of services
 }
 
 // ErrStopped says that the configuration ended before it had started.

@@ -254,6 +254,15 @@ func CheckAlias(s string) error {
 	return nil
 }
 
+// checkBearer accepts what can be sent as a bearer token (RFC 6750 §2.1), or a
+// placeholder for it.
+func checkBearer(s string) error {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/={}:$") != "" {
+		return errors.New("expected letters, digits and -._~+/ alone")
+	}
+	return nil
+}
+
 func checkSecret(s string) error {
 	if len(s) < 8 || len(s) > maxASCII {
 		return errors.New("expected 8 to 200 characters")

@@ -158,7 +158,7 @@ var oidcEndpointSettings = []Setting[Service]{
 		at("OIDC Endpoint", "Dynamic Registration", "Let clients register themselves (RFC 7591), and manage what they registered (RFC 7592)."),
 	endpoint("registrationEndpoint", func(s *Service) *string { return &s.RegistrationEndpoint }).
 		at("OIDC Endpoint", "Client Registration Endpoint", "Where clients register; each is then managed below that address.").feeds("registration_endpoint"),
-	list("initialAccessTokens", "block of developers with their tokens", "each token printable ASCII, 8 to 200 characters", 1000,
+	list("initialAccessTokens", "block of developers with their tokens", "each token 8 to 200 characters that a Bearer header may hold", 1000,
 		func(s *Service) *[]InitialAccessToken { return &s.InitialAccessTokens }, initialAccessEntry, checkInitialAccess).
 		at("OIDC Endpoint", "Initial Access Tokens", "Who may register; when there are none, and no developer authentication, everybody may.").secret(),
 	document("softwareStatementJwks", "a JWK Set of at most 50 keys and 64 KiB", func(s *Service) *string { return &s.SoftwareStatementJWKS }, checkJWKS).
@@ -214,7 +214,10 @@ func checkInitialAccess(t *InitialAccessToken) (string, error) {
 	if err := CheckAlias(t.Developer); err != nil {
 		return t.Developer, err
 	}
-	return t.Developer, checkSecret(t.Token)
+	if err := checkSecret(t.Token); err != nil {
+		return t.Developer, err
+	}
+	return t.Developer, checkBearer(t.Token)
 }
 
 func snsEntry(name string, args []string) (any, error) {

@@ -30,6 +30,22 @@ var scopeClaims = map[string][]string{
 	"phone":   {"phone_number", "phone_number_verified"},
 }
 
+// ScopeClaims are the claims that scopes ask for at the userinfo endpoint, and
+// the service supplies (OpenID Connect Core §5.4): none without openid.
+func ScopeClaims(r *realm.Realm, scopes []string) []string {
+	if !slices.Contains(scopes, "openid") {
+		return nil
+	}
+	asked := wishes{}
+	for _, scope := range scopes {
+		for _, name := range scopeClaims[scope] {
+			asked[name] = wish{}
+		}
+	}
+	asked.keepSupplied(r)
+	return asked.names()
+}
+
 // wish is how a claim is asked for (OpenID Connect Core §5.5.1).
 type wish struct {
 	Essential bool              `json:"e,omitempty"`

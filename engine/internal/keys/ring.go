@@ -113,26 +113,30 @@ func (r *Ring) Reload(ctx context.Context) error {
 
 // Signer returns the key to sign with now: the one of that id if it is of the
 // algorithm, else the newest of the algorithm that has begun and has not ended.
+// When none has begun, it is the one that will be the first: the clock of the
+// node that made it is ahead of this one's.
 func (r *Ring) Signer(alg model.SignAlg, kid string, now time.Time) (*Key, error) {
 	at := now.Unix()
-	var first *Key
+	var first, next *Key
 	set := *r.set.Load()
 	for i := range set {
-		k := &set[i]
-		if k.Alg != string(alg) || k.NotBefore > at || !k.live(at) {
-			continue
-		}
-		if kid == "" || k.KID == kid {
+		switch k := &set[i]; {
+		case k.Alg != string(alg) || !k.live(at):
+		case k.NotBefore > at:
+			next = k
+		case kid == "" || k.KID == kid:
 			return k, nil
-		}
-		if first == nil {
+		case first == nil:
 			first = k
 		}
 	}
-	if first == nil {
-		return nil, fmt.Errorf("no %s key signs at present", alg)
+	switch {
+	case first != nil:
+		return first, nil
+	case next != nil:
+		return next, nil
 	}
-	return first, nil
+	return nil, fmt.Errorf("no %s key signs at present", alg)
 }
 
 // Verifier returns the key of that id, unless it has been withdrawn.

@@ -89,7 +89,9 @@ func (p *Processor) Issue(ctx context.Context, req IssueRequest) (*Response, err
 	}
 	g := &model.Grant{
 		Service: p.Service.ID, Client: client.ID, Subject: req.Subject, Scopes: a.Scopes, AuthTime: req.AuthTime,
-		Claims: model.GrantClaims{Resources: a.Resources, Properties: req.Properties, AMR: []string{"pwd"}},
+		Claims: model.GrantClaims{
+			UserInfo: authorize.ScopeClaims(p.Realm, a.Scopes), AMR: []string{"pwd"}, Resources: a.Resources, Properties: req.Properties,
+		},
 	}
 	t, err := p.spend(ctx, id, g, client)
 	if err != nil {

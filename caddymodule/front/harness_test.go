@@ -1,0 +1,210 @@
+package front
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/fetch"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
+	"github.com/gatehouse-auth/gatehouse/introspect"
+)
+
+const (
+	issuer = "http://localhost:8080"
+	secret = "a client secret of the front's tests"
+)
+
+// front is a handler that serves a service of its own over HTTP.
+type front struct {
+	t        *testing.T
+	http     *httptest.Server
+	state    *serving.State
+	declared model.Service
+	service  *model.Service // as the engine has it
+}
+
+// Declared is part of serving.App.
+func (f *front) Declared(string) (*model.Service, error) { return &f.declared, nil }
+
+// Cache is part of serving.App.
+func (f *front) Cache(string, introspect.Options) *serving.Cache { return nil }
+
+// Running is part of serving.App.
+func (f *front) Running(context.Context) (*serving.State, error) { return f.state, nil }
+
+// Active is part of engine.Subjects.
+func (f *front) Active(ctx context.Context, service model.ID, subject string) (bool, error) {
+	return f.state.Accounts[service].Active(ctx, subject)
+}
+
+func raw(v any) json.RawMessage {
+	b, _ := json.Marshal(v)
+	return b
+}
+
+// newFront makes a service with settings beside its issuer, and the client web.
+func newFront(t *testing.T, settings model.Settings) *front {
+	t.Helper()
+	f := &front{t: t, state: &serving.State{
+		Accounts: map[model.ID]*login.Accounts{}, Fetch: fetch.New(fetch.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
+	}}
+	settings["issuer"] = raw(issuer)
+	var err error
+	if f.declared, err = model.NewService(settings); err != nil {
+		t.Fatal(err)
+	}
+	web, err := model.NewClient("web", model.Settings{"clientSecret": raw(secret), "grantTypes": raw([]string{"PASSWORD"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db"), SweepInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	f.state.Store = st
+	f.state.Engine, err = engine.New(t.Context(), engine.Options{
+		Store: st, MasterKey: engine.MasterKey{1}, Subjects: f, Fetch: f.state.Fetch,
+		Services: []engine.Declaration{{Service: f.declared, Clients: []model.Client{web}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.state.Engine.Close)
+	f.service, _ = f.state.Engine.Service(issuer)
+	f.state.Accounts[f.service.ID], err = login.NewAccounts(login.AccountOptions{
+		Store: st, Service: f.service, Guard: login.NewGuard(), Fetch: f.state.Fetch, NewID: f.state.Engine.NewID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.serve()
+	return f
+}
+
+func (f *front) serve() {
+	h := &Handler{app: f, service: &f.declared, logger: zap.NewNop()}
+	h.layOut("")
+	if err := h.Validate(); err != nil {
+		f.t.Fatal(err)
+	}
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusTeapot)
+		return nil
+	})
+	f.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h.ServeHTTP(w, r, next); err != nil {
+			f.t.Errorf("%s: %v", r.URL.Path, err)
+		}
+	}))
+	f.t.Cleanup(f.http.Close)
+}
+
+// answered is an answer that has been read.
+type answered struct {
+	status int
+	header http.Header
+	body   map[string]any
+}
+
+// do sends a request and reads its answer.
+func (f *front) do(r *http.Request, err error) answered {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	a := answered{status: resp.StatusCode, header: resp.Header}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	_ = json.Unmarshal(text, &a.body) // some answers have none
+	return a
+}
+
+// passwordGrant asks for tokens with a user's name and password (RFC 6749 §4.3).
+func (f *front) passwordGrant(name, password string) answered {
+	f.t.Helper()
+	form := url.Values{"grant_type": {"password"}, "username": {name}, "password": {password}, "scope": {"openid email"}}
+	r, err := http.NewRequest(http.MethodPost, f.http.URL+"/token", strings.NewReader(form.Encode()))
+	if err == nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth("web", url.QueryEscape(secret))
+	}
+	return f.do(r, err)
+}
+
+// operator is the operator's own server, with both callbacks.
+type operator struct {
+	http *httptest.Server
+
+	mu     sync.Mutex
+	answer string // of the name alice with the password "p: å"
+	status int
+	asked  []map[string]any
+}
+
+const aliceVouched = `{"authenticated":true,"subject":"a1","displayName":"Alice","claims":"{\"email\":\"alice@example.com\"}"}`
+
+func newOperator(t *testing.T) *operator {
+	t.Helper()
+	o := &operator{answer: aliceVouched, status: http.StatusOK}
+	o.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var q map[string]any
+		err := json.NewDecoder(r.Body).Decode(&q)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.asked = append(o.asked, q)
+		answer := o.answer
+		if key, secret, _ := r.BasicAuth(); err != nil || r.Method != http.MethodPost || key != "key" || secret != "secret" {
+			o.status = http.StatusUnauthorized
+		}
+		if q["id"] != "alice" || q["password"] != "p: å" {
+			answer = `{"authenticated":false}`
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(o.status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(o.http.Close)
+	return o
+}
+
+// settings are those of a callback, whose names begin so.
+func (o *operator) settings(prefix string, more model.Settings) model.Settings {
+	more[prefix+"Endpoint"], more[prefix+"ApiKey"], more[prefix+"ApiSecret"] = raw(o.http.URL+"/"+prefix), raw("key"), raw("secret")
+	return more
+}
+
+func (o *operator) fails(status int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.status = status
+}
+
+func (o *operator) questions() []map[string]any {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.asked
+}
