@@ -46,7 +46,7 @@ func (h *house) userInfo(accessToken string, claims map[string]json.RawMessage) 
 	return got
 }
 
-// only are the claims of those names, without what every ID token has.
+// without are claims but those of some names, and those that every ID token has.
 func without(claims map[string]any, names ...string) map[string]any {
 	got := map[string]any{}
 	for name, value := range claims {

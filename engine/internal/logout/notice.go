@@ -19,6 +19,7 @@ import (
 type notice struct {
 	realm *realm.Realm
 	id    model.ID // of the handle
+	found bool     // in the store, where it waited
 
 	Client  model.ID `json:"c"`
 	Subject string   `json:"s"`

@@ -96,11 +96,22 @@ func (s *Sender) send(n notice) {
 	}
 	s.underWay[n.id] = true
 	s.running.Go(func() {
-		s.deliver(n)
+		if !n.found || s.waits(n) {
+			s.deliver(n)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.underWay, n.id)
 	})
+}
+
+// waits reports whether a notice that was found in the store is still there to be
+// delivered: what was under way when it was found may have been settled since.
+func (s *Sender) waits(n notice) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, storeTimeout)
+	defer cancel()
+	h, err := s.store.Handle(ctx, n.realm.Service.ID, model.HandleLogout, n.id)
+	return err == nil && !h.Redeemed
 }
 
 // deliver tries until the client has been told, or will not be told.
@@ -190,7 +201,7 @@ func (s *Sender) pickUp(r *realm.Realm) {
 			if now.Sub(handle.Time(h.ID)) < abandonedAfter {
 				return
 			}
-			n := notice{realm: r, id: h.ID}
+			n := notice{realm: r, id: h.ID, found: true}
 			if h.ExpiresAt > now.Unix() && json.Unmarshal(h.Payload, &n) == nil {
 				s.send(n)
 			}
