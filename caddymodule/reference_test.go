@@ -87,8 +87,8 @@ func writeReference[T any](b *strings.Builder, title string, catalogue []model.S
 			value += "; " + s.Limits
 		}
 		standard := ""
-		if !s.Required && !s.Secret {
-			standard = fmt.Sprint(s.Value(defaults))
+		if v := s.Value(defaults); !s.Required && !s.Secret && v != nil {
+			standard = fmt.Sprint(v)
 		}
 		if s.Required {
 			standard = "required"

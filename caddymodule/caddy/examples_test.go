@@ -14,14 +14,15 @@ import (
 // examples are what each folder below examples shows, by a test of it while it
 // runs as it is.
 var examples = map[string]func(*testing.T, *server){
-	"certification":       certification,
-	"two-issuers":         twoIssuers,
-	"jwt-access-tokens":   jwtAccessTokens,
-	"custom-pages":        customPages,
-	"optional-and-scopes": optionalAndScopes,
-	"browser-app":         nil, // TestBrowserApp
-	"docker":              nil, // TestExamplesAreValid: its Caddyfile
-	"systemd":             nil, // TestSystemdUnit
+	"certification":           certification,
+	"authentication-callback": authenticationCallback,
+	"two-issuers":             twoIssuers,
+	"jwt-access-tokens":       jwtAccessTokens,
+	"custom-pages":            customPages,
+	"optional-and-scopes":     optionalAndScopes,
+	"browser-app":             nil, // TestBrowserApp
+	"docker":                  nil, // TestExamplesAreValid: its Caddyfile
+	"systemd":                 nil, // TestSystemdUnit
 }
 
 // TestExamples: every example starts as it is and does what it says.
