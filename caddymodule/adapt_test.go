@@ -145,7 +145,7 @@ func TestAdaptBearer(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"any_scope":["a"],"audience":["https://as.example.com"],"cache_negative_ttl":2000000000,"cache_size":500,"cache_ttl":30000000000,` +
-		`"forward":[{"Claim":"sub","Header":"X-User"},{"Claim":"client_id","Header":"X-Client"}],"handler":"gatehouse_bearer","issuer":"https://as.example.com","optional":true,"realm":"orders","resource":"https://api.example.com/orders","scopes":["a","b"]}`
+		`"forward":[{"Claim":"sub","Header":"X-User"},{"Claim":"client_id","Header":"X-Client"}],"handler":"gatehouse_bearer","issuer":["https://as.example.com"],"optional":true,"realm":"orders","resource":"https://api.example.com/orders","scopes":["a","b"]}`
 	// The gateway comes before reverse_proxy, whatever the order in the file.
 	if diff := cmp.Diff(want, path(t, config, "apps", "http", "servers", "srv0", "routes", 0, "handle", 0)); diff != "" {
 		t.Error(diff)
@@ -163,7 +163,7 @@ func TestAdaptErrors(t *testing.T) {
 	}{
 		"argument to gatehouse":  {"{\n\tgatehouse x\n}", `expected a block, not "x"`, ":2"},
 		"no service":             {"{\n\tgatehouse {\n\t}\n}", "at least one service", ":"},
-		"unknown option":         {"{\n\tgatehouse {\n\t\tstore sqlite\n\t}\n}", `unknown option "store"; expected storage, master_key, outbound or service`, ":3"},
+		"unknown option":         {"{\n\tgatehouse {\n\t\tstore sqlite\n\t}\n}", `unknown option "store"; expected storage, master_key, outbound, service or introspector`, ":3"},
 		"option twice":           {global[:len(global)-2] + "\tgatehouse {\n\t}\n}", "there twice", ":8"},
 		"storage without name":   {"{\n\tgatehouse {\n\t\tstorage\n\t}\n}", "the name of a storage", ":3"},
 		"unknown storage":        {"{\n\tgatehouse {\n\t\tstorage floppy\n\t}\n}", "gatehouse.storage.floppy", ":3"},
@@ -194,8 +194,8 @@ func TestAdaptErrors(t *testing.T) {
 		"server path no slash":    {global + ":1 {\n\tgatehouse_server {\n\t\tlogin_path x\n\t}\n}", "begins with a slash", ":11"},
 		"server bad duration":     {global + ":1 {\n\tgatehouse_server {\n\t\tsession_duration x\n\t}\n}", "session_duration: expected a duration", ":11"},
 		"bearer argument":         {global + ":1 {\n\tgatehouse_bearer x\n}", `expected a block, not "x"`, ":10"},
-		"bearer unknown option":   {global + ":1 {\n\tgatehouse_bearer {\n\t\tscope a\n\t}\n}", `unknown option "scope"; expected issuer, scopes`, ":11"},
-		"bearer no scopes":        {global + ":1 {\n\tgatehouse_bearer {\n\t\tscopes\n\t}\n}", "scopes: expected at least one scope", ":11"},
+		"bearer unknown option":   {global + ":1 {\n\tgatehouse_bearer {\n\t\tscope a\n\t}\n}", `unknown option "scope"; expected introspectors, issuer, scopes`, ":11"},
+		"bearer no scopes":        {global + ":1 {\n\tgatehouse_bearer {\n\t\tscopes\n\t}\n}", "scopes: expected at least one value", ":11"},
 		"bearer forward one":      {global + ":1 {\n\tgatehouse_bearer {\n\t\tforward sub\n\t}\n}", "forward: expected a claim and a header", ":11"},
 		"bearer forward bad name": {global + ":1 {\n\tgatehouse_bearer {\n\t\tforward sub \"X User\"\n\t}\n}", "forward:", ":11"},
 		"bearer forward reserved": {global + ":1 {\n\tgatehouse_bearer {\n\t\tforward sub Authorization\n\t}\n}", "forward:", ":11"},
@@ -219,7 +219,7 @@ func TestAdaptErrors(t *testing.T) {
 // configuration is a clear error, never a panic and never open.
 func TestThreat35OddConfiguration(t *testing.T) {
 	for name, c := range map[string]struct{ config, want string }{
-		"no service":         {`{"apps":{"gatehouse":{}}}`, "no service is declared"},
+		"no service":         {`{"apps":{"gatehouse":{}}}`, "neither a service nor an introspector is declared"},
 		"unknown member":     {`{"apps":{"gatehouse":{"service":[]}}}`, "service"},
 		"unknown setting":    {`{"apps":{"gatehouse":{"services":[{"settings":{"issuer":"https://a","x":1}}]}}}`, `unknown setting "x"`},
 		"bad setting":        {`{"apps":{"gatehouse":{"services":[{"settings":{"issuer":"http://a"}}]}}}`, "https"},
@@ -232,12 +232,12 @@ func TestThreat35OddConfiguration(t *testing.T) {
 		"unknown storage":    {`{"apps":{"gatehouse":{"storage":{"module":"floppy"},"services":[{"settings":{"issuer":"https://a"}}]}}}`, "floppy"},
 		"handler without":    {`{"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"gatehouse_bearer"}]}]}}}}}`, "gatehouse_bearer"},
 		"which service":      {handlerConfig(`{"handler":"gatehouse_server"}`), "more than one service"},
-		"no such service":    {handlerConfig(`{"handler":"gatehouse_bearer","issuer":"https://c"}`), "https://c"},
-		"scope of nobody":    {handlerConfig(`{"handler":"gatehouse_bearer","issuer":"https://a","scopes":["x"]}`), "scope x"},
+		"no such service":    {handlerConfig(`{"handler":"gatehouse_bearer","issuer":["https://c"]}`), "https://c"},
+		"scope of nobody":    {handlerConfig(`{"handler":"gatehouse_bearer","issuer":["https://a"],"scopes":["x"]}`), "scope x"},
 		"two pages one path": {handlerConfig(`{"handler":"gatehouse_server","issuer":"https://a","login_path":"/token"}`), "/token"},
 		"templates missing":  {handlerConfig(`{"handler":"gatehouse_server","issuer":"https://a","templates":"/does/not/exist"}`), "/does/not/exist"},
-		"resource not https": {handlerConfig(`{"handler":"gatehouse_bearer","issuer":"https://a","resource":"http://api.example.com"}`), "resource"},
-		"negative cache":     {handlerConfig(`{"handler":"gatehouse_bearer","issuer":"https://a","cache_size":-1}`), "cache_size"},
+		"resource not https": {handlerConfig(`{"handler":"gatehouse_bearer","issuer":["https://a"],"resource":"http://api.example.com"}`), "resource"},
+		"negative cache":     {handlerConfig(`{"handler":"gatehouse_bearer","issuer":["https://a"],"cache_size":-1}`), "cache_size"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := new(caddy.Config)

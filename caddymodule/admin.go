@@ -24,7 +24,7 @@ func init() {
 // endpoint:
 //
 //	GET    /gatehouse/cache        statistics of each cache
-//	DELETE /gatehouse/cache        purge; ?issuer=… for one service
+//	DELETE /gatehouse/cache        purge; ?introspector=… for one name
 //	POST   /gatehouse/revoke       {"issuer", and "token", "subject", "client_id" or the last two}
 //	POST   /gatehouse/keys/rotate  {"issuer", "algs", "announce", "overlap"}
 type adminAPI struct {
@@ -79,23 +79,23 @@ func (a *adminAPI) route(calls map[string]adminCall) caddy.AdminHandler {
 }
 
 type cacheStats struct {
-	Issuer string `json:"issuer"`
+	Introspector string `json:"introspector"`
 	introspect.Stats
 }
 
 func (a *adminAPI) cacheStats(*http.Request) (any, error) {
 	list := []cacheStats{}
-	for _, c := range distinct(a.app.caches) {
-		list = append(list, cacheStats{c.Issuer, c.Stats()})
+	for _, i := range distinct(a.app.reserved) {
+		list = append(list, cacheStats{i.Name, i.Open.Cache.Stats()})
 	}
 	return list, nil
 }
 
 func (a *adminAPI) purge(r *http.Request) (any, error) {
-	issuer, purged := r.URL.Query().Get("issuer"), 0
-	for _, c := range distinct(a.app.caches) {
-		if issuer == "" || issuer == c.Issuer {
-			c.Purge()
+	name, purged := r.URL.Query().Get("introspector"), 0
+	for _, i := range distinct(a.app.reserved) {
+		if name == "" || name == i.Name {
+			i.Open.Cache.Purge()
 			purged++
 		}
 	}

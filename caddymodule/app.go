@@ -19,11 +19,11 @@ import (
 
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule/bearer" // gatehouse_bearer
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule/front"  // gatehouse_server
+	_ "github.com/gatehouse-auth/gatehouse/caddymodule/introspectors"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
-	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
 func init() {
@@ -44,13 +44,17 @@ type App struct {
 	Outbound *Outbound `json:"outbound,omitempty"`
 	// Services are the issuers.
 	Services []Service `json:"services,omitempty"`
+	// IntrospectorList are authorities on access tokens that a gateway here may
+	// ask beside the services: an introspection endpoint, an issuer of JWTs.
+	IntrospectorList []Introspector `json:"introspectors,omitempty"`
 
 	logger       *zap.Logger
 	events       *caddyevents.App
 	ctx          caddy.Context
 	storage      Storage
 	declarations []engine.Declaration
-	caches       []*serving.Cache
+	guests       []*serving.Introspector // those of IntrospectorList
+	reserved     []*serving.Introspector // those that handlers ask
 
 	held    []func() // what Cleanup gives back, last first
 	engine  *engine.Engine
@@ -95,8 +99,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.events = events.(*caddyevents.App)
-	if len(a.Services) == 0 {
-		return errors.New("gatehouse: no service is declared")
+	if len(a.Services) == 0 && len(a.IntrospectorList) == 0 {
+		return errors.New("gatehouse: neither a service nor an introspector is declared")
 	}
 	if err := a.Outbound.check(); err != nil {
 		return err
@@ -113,7 +117,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		issuers[d.Service.Issuer] = true
 		a.declarations = append(a.declarations, d)
 	}
-	return nil
+	return a.loadIntrospectors(ctx)
 }
 
 // declare turns a service's settings into a declaration, secrets resolved.
@@ -273,17 +277,13 @@ func (a *App) Declared(issuer string) (*model.Service, error) {
 			return &a.declarations[i].Service, nil
 		}
 	}
-	if issuer == "" {
+	switch {
+	case len(a.declarations) == 0:
+		return nil, serving.ErrNoServices
+	case issuer == "":
 		return nil, errors.New("there is more than one service: say which with issuer")
 	}
 	return nil, fmt.Errorf("no service has the issuer %s", issuer)
-}
-
-// Cache reserves a cache. It is part of serving.App.
-func (a *App) Cache(issuer string, o introspect.Options) *serving.Cache {
-	c := &serving.Cache{Issuer: issuer, Options: o}
-	a.caches = append(a.caches, c)
-	return c
 }
 
 // Running waits until the app has started. It is part of serving.App.

@@ -308,7 +308,7 @@ func TestEventsMetricsAndLogs(t *testing.T) {
 	for _, want := range []string{
 		`gatehouse_events_total{code="",event="issued",grant_type="client_credentials",issuer="http://localhost",operation="token"} 1`,
 		`gatehouse_events_total{code="invalid_client",event="refused",grant_type="",issuer="http://localhost",operation="token"} 1`,
-		`gatehouse_cache_lookups_total{issuer="http://localhost",result="miss"}`,
+		`gatehouse_cache_lookups_total{introspector="http://localhost",result="miss"}`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %s", want)

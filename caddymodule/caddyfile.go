@@ -47,6 +47,7 @@ func init() {
 //				disabled
 //			}
 //		}
+//		introspector <name> <module> [<args...>]
 //	}
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
@@ -90,12 +91,16 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 			a.Services = append(a.Services, s)
+		case "introspector":
+			if err := a.unmarshalIntrospector(d); err != nil {
+				return err
+			}
 		default:
-			return d.Errf("gatehouse: unknown option %q; expected storage, master_key, outbound or service", d.Val())
+			return d.Errf("gatehouse: unknown option %q; expected storage, master_key, outbound, service or introspector", d.Val())
 		}
 	}
-	if len(a.Services) == 0 {
-		return d.Err("gatehouse: expected at least one service block")
+	if len(a.Services) == 0 && len(a.IntrospectorList) == 0 {
+		return d.Err("gatehouse: expected at least one service block or one introspector")
 	}
 	return nil
 }

@@ -30,30 +30,30 @@ func (m *metrics) count(issuer string, e model.Event) {
 }
 
 // register adds the collectors to a configuration's registry.
-func (m *metrics) register(registry *prometheus.Registry, caches []*serving.Cache) {
-	registry.MustRegister(m.events, cacheCollector(distinct(caches)))
+func (m *metrics) register(registry *prometheus.Registry, introspectors []*serving.Introspector) {
+	registry.MustRegister(m.events, cacheCollector(distinct(introspectors)))
 }
 
-// distinct keeps one reservation of each open cache.
-func distinct(caches []*serving.Cache) []*serving.Cache {
+// distinct keeps one introspector of each open cache.
+func distinct(introspectors []*serving.Introspector) []*serving.Introspector {
 	seen := map[*introspect.Cache]bool{}
-	var list []*serving.Cache
-	for _, c := range caches {
-		if c.Cache != nil && !seen[c.Cache] {
-			seen[c.Cache] = true
-			list = append(list, c)
+	var list []*serving.Introspector
+	for _, i := range introspectors {
+		if i.Open != nil && !seen[i.Open.Cache] {
+			seen[i.Open.Cache] = true
+			list = append(list, i)
 		}
 	}
 	return list
 }
 
 // cacheCollector reads the statistics of the open caches when asked.
-type cacheCollector []*serving.Cache
+type cacheCollector []*serving.Introspector
 
 var (
-	cacheLookups = prometheus.NewDesc("gatehouse_cache_lookups_total", "Token lookups by result.", []string{"issuer", "result"}, nil)
-	cacheFetches = prometheus.NewDesc("gatehouse_introspections_total", "Introspections made for the cache.", []string{"issuer", "result"}, nil)
-	cacheEntries = prometheus.NewDesc("gatehouse_cache_entries", "Tokens remembered.", []string{"issuer", "state"}, nil)
+	cacheLookups = prometheus.NewDesc("gatehouse_cache_lookups_total", "Token lookups by result.", []string{"introspector", "result"}, nil)
+	cacheFetches = prometheus.NewDesc("gatehouse_introspections_total", "Introspections made for the cache.", []string{"introspector", "result"}, nil)
+	cacheEntries = prometheus.NewDesc("gatehouse_cache_entries", "Tokens remembered.", []string{"introspector", "state"}, nil)
 )
 
 // Describe is part of prometheus.Collector.
@@ -63,13 +63,13 @@ func (c cacheCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- cacheEntries
 }
 
-// Collect is part of prometheus.Collector. Caches of one issuer are summed.
+// Collect is part of prometheus.Collector. Caches of one name are summed.
 func (c cacheCollector) Collect(ch chan<- prometheus.Metric) {
 	sums := map[string]introspect.Stats{}
-	for _, cache := range c {
-		sums[cache.Issuer] = add(sums[cache.Issuer], cache.Stats())
+	for _, i := range c {
+		sums[i.Name] = add(sums[i.Name], i.Open.Cache.Stats())
 	}
-	for issuer, s := range sums {
+	for name, s := range sums {
 		for _, m := range []struct {
 			desc  *prometheus.Desc
 			kind  prometheus.ValueType
@@ -85,7 +85,7 @@ func (c cacheCollector) Collect(ch chan<- prometheus.Metric) {
 			{cacheEntries, prometheus.GaugeValue, float64(s.Entries), "active"},
 			{cacheEntries, prometheus.GaugeValue, float64(s.Negatives), "inactive"},
 		} {
-			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value, issuer, m.label)
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value, name, m.label)
 		}
 	}
 }

@@ -113,7 +113,7 @@ func follow(cache *introspect.Cache, service model.ID, c model.Change) {
 		v.Kind = introspect.RevokeToken
 	case model.ChangeGrantRevoked:
 		v.Kind = introspect.RevokeGrant
-	case model.ChangeClientRevoked:
+	case model.ChangeClientRevoked, model.ChangeClient:
 		v.Kind = introspect.RevokeClient
 	case model.ChangeSubjectRevoked, model.ChangeAccount:
 		v.Kind = introspect.RevokeSubject

@@ -18,6 +18,13 @@ import (
 // open brings everything up in the order in which it depends on each other,
 // and notes in a.held how to give it back.
 func (a *App) open(ctx context.Context) (*serving.State, error) {
+	if len(a.declarations) == 0 { // a gateway alone
+		if err := a.openIntrospectors(ctx, nil, nil); err != nil {
+			return nil, err
+		}
+		a.ctx.GetMetricsRegistry().MustRegister(cacheCollector(distinct(a.reserved)))
+		return &serving.State{}, nil
+	}
 	shared, err := a.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -60,10 +67,10 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 			return nil, err
 		}
 	}
-	if err := a.openCaches(ctx, shared, state); err != nil {
+	if err := a.openIntrospectors(ctx, shared, state); err != nil {
 		return nil, err
 	}
-	shared.metrics.register(a.ctx.GetMetricsRegistry(), a.caches)
+	shared.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved)
 	return state, nil
 }
 
@@ -100,26 +107,43 @@ func endDisabled(ctx context.Context, st store.Store, service model.ID, accounts
 	return st.Write(ctx, steps...)
 }
 
-// openCaches opens the caches that handlers reserved, or takes those of the
-// configuration before. Facts about clients that are no longer as they were
-// are not believed any more.
-func (a *App) openCaches(ctx context.Context, shared *shared, state *serving.State) error {
-	changed := shared.clientsChanged(ctx, state.Engine, a.declarations)
-	for _, c := range a.caches {
-		service, ok := state.Engine.Service(c.Issuer)
-		if !ok {
-			return engine.ErrNoService
+// openIntrospectors opens what handlers reserved, or takes what is open since
+// the configuration before.
+func (a *App) openIntrospectors(ctx context.Context, shared *shared, state *serving.State) error {
+	var changed map[model.ID][]model.ID
+	if state != nil {
+		changed = shared.clientsChanged(ctx, state.Engine, a.declarations)
+	}
+	for _, i := range a.reserved {
+		var err error
+		if i.Service == "" {
+			err = a.openAuthority(i)
+		} else {
+			err = a.openEngine(i, shared, state, changed)
 		}
-		cache, release, err := shared.cache(c.Options, service.ID)
 		if err != nil {
-			return err
-		}
-		a.held = append(a.held, release)
-		c.Cache = cache
-		for _, client := range changed[service.ID] {
-			cache.Revoke(introspect.Revocation{Kind: introspect.RevokeClient, Service: int64(service.ID), ID: int64(client)})
+			return fmt.Errorf("introspector %s: %w", i.Name, err)
 		}
 	}
+	return nil
+}
+
+// openEngine puts a cache before the engine of a service. Facts about clients
+// that are no longer as they were are not believed any more.
+func (a *App) openEngine(i *serving.Introspector, shared *shared, state *serving.State, changed map[model.ID][]model.ID) error {
+	service, ok := state.Engine.Service(i.Service)
+	if !ok {
+		return engine.ErrNoService
+	}
+	cache, release, err := shared.cache(i.Options(), service.ID)
+	if err != nil {
+		return err
+	}
+	a.held = append(a.held, release)
+	for _, client := range changed[service.ID] {
+		cache.Revoke(introspect.Revocation{Kind: introspect.RevokeClient, Service: int64(service.ID), ID: int64(client)})
+	}
+	i.Open = &serving.Open{Cache: cache, From: local{state.Engine, service}}
 	return nil
 }
 

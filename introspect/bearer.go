@@ -9,59 +9,84 @@ import (
 // DefaultMaxTokenLength is the longest token that is looked at, in bytes.
 const DefaultMaxTokenLength = 8 << 10
 
+// The schemes by which a request carries an access token.
+const (
+	SchemeBearer = "Bearer" // RFC 6750
+	SchemeDPoP   = "DPoP"   // RFC 9449 §7.1
+)
+
+// Credentials are a request's access token and the scheme that it came under,
+// one of the two above in that spelling. The zero value says that it came
+// without one.
+type Credentials struct{ Scheme, Token string }
+
 // BearerToken reads the access token from a request's Authorization header
-// (RFC 6750 §2.1). It has three results: a token; neither token nor refusal
-// when the request carries no bearer credentials, another scheme's included;
-// or a 400 invalid_request, when they are malformed, longer than maxLength
-// bytes (0 means [DefaultMaxTokenLength]), given twice, or in the URL.
+// (RFC 6750 §2.1), as [ReadCredentials] does; another scheme's is none.
+func BearerToken(r *http.Request, maxLength int) (string, *Refusal) {
+	c, refusal := ReadCredentials(r, maxLength)
+	if c.Scheme != SchemeBearer {
+		return "", refusal
+	}
+	return c.Token, refusal
+}
+
+// ReadCredentials reads the access token from a request's Authorization header
+// (RFC 6750 §2.1, RFC 9449 §7.1). It has three results: credentials; neither
+// those nor a refusal when the request carries no access token, but perhaps
+// another scheme's credentials; or a 400 invalid_request, when they are
+// malformed, longer than maxLength bytes (0 means [DefaultMaxTokenLength]),
+// given twice, or in the URL.
 //
 // A token in the query (RFC 6750 §2.3) is refused even alone: it would be in
 // logs, histories and Referer headers by now (RFC 9700 §4.3.2). The body
 // (§2.2) is never read.
-func BearerToken(r *http.Request, maxLength int) (string, *Refusal) {
+func ReadCredentials(r *http.Request, maxLength int) (Credentials, *Refusal) {
 	if maxLength <= 0 {
 		maxLength = DefaultMaxTokenLength
 	}
 	values := r.Header["Authorization"]
 	if len(values) > 1 {
-		return "", invalidRequest("The request has more than one Authorization header.")
+		return Credentials{}, invalidRequest("The request has more than one Authorization header.")
 	}
 	if r.URL != nil && r.URL.RawQuery != "" && queryHasToken(r.URL.RawQuery) {
-		return "", invalidRequest("Send the access token in the Authorization header only, not in the URL.")
+		return Credentials{}, invalidRequest("Send the access token in the Authorization header only, not in the URL.")
 	}
 	if len(values) == 0 {
-		return "", nil
+		return Credentials{}, nil
 	}
-	credentials, bearer, ok := bearerCredentials(values[0])
+	c, ok := splitCredentials(values[0])
 	switch {
-	case !ok, bearer && !isB64Token(credentials):
-		return "", invalidRequest("The Authorization header is malformed.")
-	case !bearer:
-		return "", nil
-	case len(credentials) > maxLength:
-		return "", invalidRequest("The access token is too long.")
+	case !ok, c.Scheme != "" && !isB64Token(c.Token):
+		return Credentials{}, invalidRequest("The Authorization header is malformed.")
+	case len(c.Token) > maxLength:
+		return Credentials{}, invalidRequest("The access token is too long.")
 	}
-	return credentials, nil
+	return c, nil
 }
 
-// bearerCredentials splits a field value into scheme and credentials (RFC 9110
+// splitCredentials splits a field value into scheme and token (RFC 9110
 // §11.4). It fails on a value whose scheme cannot be told for sure, since a
 // server behind the gateway might tell it otherwise.
-func bearerCredentials(value string) (credentials string, bearer, ok bool) {
+func splitCredentials(value string) (c Credentials, ok bool) {
 	value = strings.Trim(value, " \t")
 	end := 0
 	for end < len(value) && isTokenChar(value[end]) {
 		end++
 	}
 	if end == 0 {
-		return "", false, value == ""
+		return c, value == ""
 	}
 	scheme, rest := value[:end], value[end:]
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", false, rest == "" || rest[0] == ' '
+	switch {
+	case strings.EqualFold(scheme, SchemeBearer):
+		c.Scheme = SchemeBearer
+	case strings.EqualFold(scheme, SchemeDPoP):
+		c.Scheme = SchemeDPoP
+	default:
+		return c, rest == "" || rest[0] == ' '
 	}
-	credentials = strings.TrimLeft(rest, " ")
-	return credentials, true, len(credentials) < len(rest)
+	c.Token = strings.TrimLeft(rest, " ")
+	return c, len(c.Token) < len(rest)
 }
 
 // isB64Token reports whether s is a b64token: 1*( ALPHA / DIGIT / "-" / "." /

@@ -129,19 +129,28 @@ func NewCache(options Options) (*Cache, error) {
 	return c, nil
 }
 
-// Introspect returns the facts about a token: from memory as long as they hold,
-// otherwise from the introspector, which one caller asks for all that wait. It
-// is given a context with ctx's values that ends by FetchTimeout and not with
-// ctx; ctx only ends this caller's own wait.
+// Over returns an introspector that answers from memory as long as the facts
+// hold, and otherwise asks from, once for all that wait. Whoever shares a cache
+// puts it over introspectors that give the same answers.
 //
-// Facts of an inactive token are an answer like any other. Every error wraps
+// from is given a context with the caller's values that ends by FetchTimeout,
+// not with the caller's, which only ends the caller's own wait. Facts of an
+// inactive token are an answer like any other. Every error wraps
 // [ErrUnavailable], and none is remembered. The facts are shared: read only.
-func (c *Cache) Introspect(ctx context.Context, token string, from Introspector) (*Facts, error) {
-	d := c.keys.digest(token)
-	if facts := c.lookup(&d); facts != nil {
+func (c *Cache) Over(from Introspector) Introspector { return &cached{c, from} }
+
+type cached struct {
+	cache *Cache
+	from  Introspector
+}
+
+// Introspect is part of [Introspector].
+func (c *cached) Introspect(ctx context.Context, token string) (*Facts, error) {
+	d := c.cache.keys.digest(token)
+	if facts := c.cache.lookup(&d); facts != nil {
 		return facts, nil
 	}
-	return c.ask(ctx, d, token, from)
+	return c.cache.ask(ctx, d, token, c.from)
 }
 
 // lookup is the way of nearly every request: no lock but ristretto's shared
@@ -172,12 +181,12 @@ func (c *Cache) holds(e *entry, now time.Time) bool {
 
 // remember makes an entry of an answer and puts it away. A token that the
 // engine calls active but that has expired by our clock is not active.
-func (c *Cache) remember(f *flight, facts Facts) *entry {
+func (c *Cache) remember(f *flight, facts *Facts) *entry {
 	now := c.options.Now()
 	if !facts.Active || facts.expired(now.Unix()) {
-		facts = Facts{}
+		facts = &Facts{}
 	}
-	e := &entry{digest: f.digest, asOf: f.asOf, facts: &facts, slots: c.revocations.slotsOf(&facts)}
+	e := &entry{digest: f.digest, asOf: f.asOf, facts: facts, slots: c.revocations.slotsOf(facts)}
 	shelf, ttl := c.negative, c.options.NegativeTTL
 	if facts.Active {
 		shelf, ttl = c.positive, c.options.TTL

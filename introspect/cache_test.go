@@ -70,7 +70,7 @@ func TestPromise02DigestIsComparedOnAHit(t *testing.T) {
 	d := c.keys.digest(sampleToken)
 	other := d
 	other[31] ^= 1
-	c.positive.put(&entry{digest: other, deadline: time.Now().Add(time.Hour).UnixNano(), facts: &mallory,
+	c.positive.put(&entry{digest: other, deadline: time.Now().Add(time.Hour).UnixNano(), facts: mallory,
 		slots: slots{noSlot, noSlot, noSlot, noSlot, noSlot}}, time.Hour)
 	c.positive.settle()
 	if _, ok := c.positive.cache.Get(d.short()); !ok {
@@ -133,7 +133,7 @@ func TestPromise03AnswerThatHasExpiredIsNotActive(t *testing.T) {
 		t.Error("active in the second of exp")
 	}
 	e := &engine{}
-	e.says(func(context.Context, string) (Facts, error) {
+	e.says(func(context.Context, string) (*Facts, error) {
 		f.ExpiresAt = clock.unix() + 1
 		defer clock.pass(time.Minute)
 		return f, nil
@@ -145,7 +145,7 @@ func TestPromise03AnswerThatHasExpiredIsNotActive(t *testing.T) {
 
 func TestPromise03NegativesAreBoundedAndEvictNoPositives(t *testing.T) {
 	c := newTestCache(t, Options{MaxEntries: 100, MaxNegative: 50})
-	good, bad := engineWith(activeFacts()), engineWith(Facts{})
+	good, bad := engineWith(activeFacts()), engineWith(&Facts{})
 	for i := range 100 {
 		ask(t, c, fmt.Sprint("good", i), good)
 	}
@@ -168,13 +168,13 @@ func TestPromise03NegativesAreBoundedAndEvictNoPositives(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	c := newTestCache(t, Options{})
-	good, bad := engineWith(activeFacts()), engineWith(Facts{})
+	good, bad := engineWith(activeFacts()), engineWith(&Facts{})
 	down := &engine{}
-	down.says(func(context.Context, string) (Facts, error) { return Facts{}, errors.New("down") })
+	down.says(func(context.Context, string) (*Facts, error) { return nil, errors.New("down") })
 	for range 3 {
 		ask(t, c, "good", good)
 		ask(t, c, "bad", bad)
-		if _, err := c.Introspect(t.Context(), "unknown", down); !errors.Is(err, ErrUnavailable) {
+		if _, err := c.Over(down).Introspect(t.Context(), "unknown"); !errors.Is(err, ErrUnavailable) {
 			t.Error(err)
 		}
 		settled(c)
@@ -224,13 +224,13 @@ func TestCloseEndsEverything(t *testing.T) {
 		}
 		e := engineWith(activeFacts())
 		stuck := &engine{}
-		stuck.says(func(ctx context.Context, _ string) (Facts, error) {
+		stuck.says(func(ctx context.Context, _ string) (*Facts, error) {
 			<-ctx.Done()
-			return Facts{}, ctx.Err()
+			return nil, ctx.Err()
 		})
 		var users sync.WaitGroup
 		users.Go(func() {
-			if _, err := c.Introspect(context.Background(), "stuck", stuck); !errors.Is(err, ErrUnavailable) {
+			if _, err := c.Over(stuck).Introspect(context.Background(), "stuck"); !errors.Is(err, ErrUnavailable) {
 				t.Error(err)
 			}
 		})
@@ -238,7 +238,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		for range 2 {
 			users.Go(func() {
 				for i := 0; ; i++ {
-					_, err := c.Introspect(context.Background(), fmt.Sprint(i%20), e)
+					_, err := c.Over(e).Introspect(context.Background(), fmt.Sprint(i%20))
 					if err != nil {
 						return // closed
 					}
@@ -255,7 +255,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		c.Purge()
 		c.Revoke(Revocation{Kind: RevokeToken, ID: 1})
 		c.Stats()
-		if _, err := c.Introspect(context.Background(), sampleToken, e); !errors.Is(err, ErrUnavailable) {
+		if _, err := c.Over(e).Introspect(context.Background(), sampleToken); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("after Close: %v", err)
 		}
 	}

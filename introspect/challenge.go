@@ -1,6 +1,11 @@
 package introspect
 
-import "strings"
+import (
+	"cmp"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Challenge holds what every WWW-Authenticate header of a resource says.
 type Challenge struct {
@@ -9,20 +14,48 @@ type Challenge struct {
 	// ResourceMetadata is the URL of the resource's metadata document (RFC
 	// 9728 §5.1); empty leaves it out. [MetadataURL] computes it.
 	ResourceMetadata string
+	// DPoPAlgs are the algorithms of proofs that are accepted (RFC 9449 §7.1);
+	// without any, DPoP is not offered.
+	DPoPAlgs []string
+	// DPoPOnly says that bearer tokens are not accepted.
+	DPoPOnly bool
 }
 
-// Header returns the WWW-Authenticate value for a refusal (RFC 6750 §3). It is
-// safe to send whatever the parts hold: every one of them ends up within its
-// quotes and within the characters that its specification allows.
-func (c Challenge) Header(r *Refusal) string {
+// Headers returns the WWW-Authenticate values for a refusal, one a scheme (RFC
+// 6750 §3, RFC 9449 §7.1). They are safe to send whatever the parts hold: every
+// one of them ends up within its quotes and within the characters that its
+// specification allows.
+func (c Challenge) Headers(r *Refusal) []string {
+	var list []string
+	if len(c.DPoPAlgs) > 0 {
+		list = append(list, c.header(SchemeDPoP, r))
+	}
+	if !c.DPoPOnly || len(list) == 0 {
+		list = append(list, c.header(SchemeBearer, r))
+	}
+	return list
+}
+
+// header is the challenge of one scheme. The error stands in that of the scheme
+// which the client has used.
+func (c Challenge) header(scheme string, r *Refusal) string {
 	var b challengeBuilder
-	b.WriteString("Bearer")
+	b.WriteString(scheme)
 	b.param("realm", quotedText(c.Realm))
-	b.param("error", plain(r.Code))
-	if r.Code != "" {
-		b.param("error_description", plain(r.Description))
+	if cmp.Or(r.Scheme, SchemeBearer) == scheme || c.DPoPOnly {
+		b.param("error", plain(r.Code))
+		if r.Code != "" {
+			b.param("error_description", plain(r.Description))
+		}
+		b.param("acr_values", scopeText(strings.Join(r.ACR, " ")))
+		if r.MaxAge > 0 {
+			b.param("max_age", strconv.FormatInt(int64(r.MaxAge/time.Second), 10))
+		}
 	}
 	b.param("scope", scopeText(r.Scope))
+	if scheme == SchemeDPoP {
+		b.param("algs", scopeText(strings.Join(c.DPoPAlgs, " ")))
+	}
 	b.param("resource_metadata", uriText(c.ResourceMetadata))
 	return b.String()
 }

@@ -10,8 +10,8 @@ import (
 )
 
 func ExampleGuard() {
-	engine := introspect.IntrospectorFunc(func(_ context.Context, token string) (introspect.Facts, error) {
-		return introspect.Facts{Active: token == "abc", Subject: "alice", Scopes: []string{"orders:read"}}, nil
+	engine := introspect.IntrospectorFunc(func(_ context.Context, token string) (*introspect.Facts, error) {
+		return &introspect.Facts{Active: token == "abc", Subject: "alice", Scopes: []string{"orders:read"}}, nil
 	})
 	guard := &introspect.Guard{Introspector: engine, Policy: introspect.Policy{Scopes: []string{"orders:read"}}}
 	api := guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -15,6 +15,7 @@ const maxFlights = 4
 var (
 	errClosed    = errors.New("the cache is closed")
 	errAborted   = errors.New("the introspection ended without an answer")
+	errNoAnswer  = errors.New("the introspector gave neither facts nor an error")
 	errOvertaken = errors.New("revocations kept overtaking the answer")
 )
 
@@ -163,6 +164,9 @@ func (c *Cache) fly(ctx context.Context, f *flight, token string, from Introspec
 		}
 	}()
 	facts, err := from.Introspect(ctx, token)
+	if err == nil && facts == nil {
+		err = errNoAnswer
+	}
 	if err != nil {
 		f.err = err
 		return

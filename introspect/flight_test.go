@@ -15,18 +15,18 @@ import (
 type gatedEngine struct {
 	engine
 	arrived chan struct{}
-	release chan Facts
+	release chan *Facts
 }
 
 func newGatedEngine() *gatedEngine {
-	g := &gatedEngine{arrived: make(chan struct{}), release: make(chan Facts)}
-	g.says(func(ctx context.Context, _ string) (Facts, error) {
+	g := &gatedEngine{arrived: make(chan struct{}), release: make(chan *Facts)}
+	g.says(func(ctx context.Context, _ string) (*Facts, error) {
 		g.arrived <- struct{}{}
 		select {
 		case f := <-g.release:
 			return f, nil
 		case <-ctx.Done():
-			return Facts{}, ctx.Err()
+			return nil, ctx.Err()
 		}
 	})
 	return g
@@ -64,7 +64,7 @@ func TestPromise04WhoGivesUpCancelsNobodyElse(t *testing.T) {
 	start := func(i int) {
 		ctx, cancel := context.WithCancel(t.Context())
 		contexts[i] = cancel
-		users.Go(func() { _, results[i] = c.Introspect(ctx, sampleToken, g) })
+		users.Go(func() { _, results[i] = c.Over(g).Introspect(ctx, sampleToken) })
 	}
 	start(0) // the one whose request started it
 	<-g.arrived
@@ -94,7 +94,7 @@ func TestPromise04WaiterReturnsWhenItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := c.Introspect(ctx, sampleToken, g)
+		_, err := c.Over(g).Introspect(ctx, sampleToken)
 		done <- err
 	}()
 	<-g.arrived
@@ -112,14 +112,14 @@ func TestFetchRunsDetachedWithItsOwnTimeout(t *testing.T) {
 	type key struct{}
 	c := newTestCache(t, Options{FetchTimeout: time.Millisecond})
 	e := &engine{}
-	e.says(func(ctx context.Context, _ string) (Facts, error) {
+	e.says(func(ctx context.Context, _ string) (*Facts, error) {
 		if ctx.Value(key{}) != "trace" {
 			t.Error("the caller's values are lost")
 		}
 		<-ctx.Done()
-		return Facts{}, ctx.Err()
+		return nil, ctx.Err()
 	})
-	_, err := c.Introspect(context.WithValue(t.Context(), key{}, "trace"), sampleToken, e)
+	_, err := c.Over(e).Introspect(context.WithValue(t.Context(), key{}, "trace"), sampleToken)
 	if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
@@ -135,7 +135,7 @@ func TestFetchThatNeverReturnsNormally(t *testing.T) {
 			c := newTestCache(t, Options{})
 			g := newGatedEngine()
 			inner := g.answer
-			g.says(func(ctx context.Context, token string) (Facts, error) {
+			g.says(func(ctx context.Context, token string) (*Facts, error) {
 				f, err := inner(ctx, token)
 				fate()
 				return f, err
@@ -143,7 +143,7 @@ func TestFetchThatNeverReturnsNormally(t *testing.T) {
 			var users sync.WaitGroup
 			for range 5 {
 				users.Go(func() {
-					_, err := c.Introspect(context.Background(), sampleToken, g)
+					_, err := c.Over(g).Introspect(context.Background(), sampleToken)
 					if !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), sampleToken) {
 						t.Error(err)
 					}
@@ -167,10 +167,10 @@ func TestPromise13TokensAreNotInErrors(t *testing.T) {
 	for _, text := range []string{
 		"POST body token=" + token, `Get "https://engine/?token=a%2Bb%2Fc~d%3D%3D": EOF`, "/introspect/a+b%2Fc~d==",
 	} {
-		e.says(func(context.Context, string) (Facts, error) {
-			return Facts{}, fmt.Errorf("outer: %w", errors.New(text))
+		e.says(func(context.Context, string) (*Facts, error) {
+			return nil, fmt.Errorf("outer: %w", errors.New(text))
 		})
-		_, err := c.Introspect(t.Context(), token, e)
+		_, err := c.Over(e).Introspect(t.Context(), token)
 		if !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}

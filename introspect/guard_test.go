@@ -34,7 +34,7 @@ func TestPromise01PolicyIsJudgedOnEveryRequest(t *testing.T) {
 		{Policy{Audience: []string{"https://other.example"}}, 401},
 		{Policy{Scopes: []string{"profile"}, Audience: []string{"https://api.example"}}, 200},
 	} {
-		g := &Guard{Introspector: e, Cache: cache, Policy: test.policy}
+		g := &Guard{Introspector: cache.Over(e), Policy: test.policy}
 		if got := answer(g, bearerRequest(sampleToken)).StatusCode; got != test.status {
 			t.Errorf("%+v: %d, want %d", test.policy, got, test.status)
 		}
@@ -46,11 +46,12 @@ func TestPromise01PolicyIsJudgedOnEveryRequest(t *testing.T) {
 func TestPromise06EngineDown(t *testing.T) {
 	clock := newClock()
 	e := engineWith(activeFacts())
-	g := &Guard{Introspector: e, Cache: newTestCache(t, Options{Now: clock.now})}
+	cache := newTestCache(t, Options{Now: clock.now})
+	g := &Guard{Introspector: cache.Over(e)}
 	answer(g, bearerRequest("known"))
-	settled(g.Cache)
-	e.says(func(context.Context, string) (Facts, error) {
-		return Facts{Active: true}, errors.New("connection refused")
+	settled(cache)
+	e.says(func(context.Context, string) (*Facts, error) {
+		return &Facts{Active: true}, errors.New("connection refused")
 	})
 	if got := answer(g, bearerRequest("known")).StatusCode; got != 200 {
 		t.Errorf("a cached token: %d", got)
@@ -77,13 +78,13 @@ func TestGuard(t *testing.T) {
 	bound.Claims = map[string]any{"cnf": map[string]any{"jkt": "abc"}}
 	typed := activeFacts()
 	typed.TokenType = "DPoP"
-	confirm := func(err error) func(*http.Request, *Facts) error {
-		return func(*http.Request, *Facts) error { return err }
+	confirm := func(err error) func(*http.Request, Credentials, *Facts) error {
+		return func(*http.Request, Credentials, *Facts) error { return err }
 	}
 	for _, test := range []struct {
 		name      string
 		guard     Guard
-		facts     Facts
+		facts     *Facts
 		token     string
 		status    int
 		challenge string
@@ -91,8 +92,8 @@ func TestGuard(t *testing.T) {
 		{"good", Guard{}, activeFacts(), "t", 200, ""},
 		{"none", Guard{Policy: Policy{Scopes: []string{"a"}}}, activeFacts(), "", 401, `Bearer scope="a"`},
 		{"none, optional", Guard{Optional: true}, activeFacts(), "", 200, ""},
-		{"unknown", Guard{}, Facts{}, "t", 401, `error="invalid_token"`},
-		{"unknown, optional", Guard{Optional: true}, Facts{}, "t", 401, `error="invalid_token"`},
+		{"unknown", Guard{}, &Facts{}, "t", 401, `error="invalid_token"`},
+		{"unknown, optional", Guard{Optional: true}, &Facts{}, "t", 401, `error="invalid_token"`},
 		{"malformed, optional", Guard{Optional: true}, activeFacts(), "a b", 400, `error="invalid_request"`},
 		{"scope, optional", Guard{Optional: true, Policy: Policy{Scopes: []string{"a"}}}, activeFacts(), "t", 403, `scope="a"`},
 		{"too long", Guard{MaxTokenLength: 3}, activeFacts(), "abcd", 400, `error="invalid_request"`},
@@ -135,7 +136,7 @@ func TestFactsClaim(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, v, ok)
 		}
 	}
-	empty := Facts{Claims: map[string]any{"sub": "mallory", "null": nil}}
+	empty := &Facts{Claims: map[string]any{"sub": "mallory", "null": nil}}
 	for _, name := range []string{"iss", "sub", "client_id", "token_type", "scope", "aud", "exp", "iat", "auth_time", "email", "null"} {
 		if v, ok := empty.Claim(name); ok {
 			t.Errorf("%s: %v, want it absent", name, v)
@@ -149,7 +150,7 @@ func BenchmarkCacheHit(b *testing.B) {
 			c, e := warmCache(b, token)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := c.Introspect(context.Background(), token, e); err != nil {
+				if _, err := c.Over(e).Introspect(context.Background(), token); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -161,7 +162,7 @@ func BenchmarkCacheHit(b *testing.B) {
 		ctx := context.Background()
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := c.Introspect(ctx, sampleToken, e); err != nil {
+			if _, err := c.Over(e).Introspect(ctx, sampleToken); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -173,7 +174,7 @@ func BenchmarkCacheHitParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := c.Introspect(context.Background(), sampleToken, e); err != nil {
+			if _, err := c.Over(e).Introspect(context.Background(), sampleToken); err != nil {
 				b.Error(err)
 			}
 		}
@@ -201,11 +202,11 @@ func BenchmarkStrip(b *testing.B) {
 
 func BenchmarkAuthorize(b *testing.B) {
 	c, e := warmCache(b, sampleToken)
-	g := &Guard{Cache: c, Policy: Policy{Scopes: []string{"orders:read"}, Audience: []string{"https://api.example"}}, RetryAfter: time.Second}
+	g := &Guard{Introspector: c.Over(e), Policy: Policy{Scopes: []string{"orders:read"}, Audience: []string{"https://api.example"}}, RetryAfter: time.Second}
 	r := bearerRequest(sampleToken)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, refusal := g.Authorize(r, e); refusal != nil {
+		if _, refusal := g.Authorize(r); refusal != nil {
 			b.Fatal(refusal)
 		}
 	}
@@ -213,7 +214,7 @@ func BenchmarkAuthorize(b *testing.B) {
 
 func BenchmarkHandler(b *testing.B) {
 	c, e := warmCache(b, sampleToken)
-	g := &Guard{Introspector: e, Cache: c, Policy: Policy{Scopes: []string{"orders:read"}}, Headers: userHeaders(b)}
+	g := &Guard{Introspector: c.Over(e), Policy: Policy{Scopes: []string{"orders:read"}}, Headers: userHeaders(b)}
 	h := g.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	r := bearerRequest(sampleToken)
 	w := httptest.NewRecorder()

@@ -101,7 +101,7 @@ func TestPromise08Set(t *testing.T) {
 	s := userHeaders(t)
 	h := http.Header{}
 	f := activeFacts()
-	s.Set(h, &f)
+	s.Set(h, f)
 	if diff := cmp.Diff(http.Header{"X-User": {"alice"}, "X-Scopes": {"orders:read profile"}, "X-Email": {"alice@example.com"}}, h); diff != "" {
 		t.Error(diff)
 	}
@@ -152,7 +152,7 @@ func TestHeaderValueIsSafeAndReversible(t *testing.T) {
 
 // Over a real connection, since it is net/http that brings trailers and spellings.
 func TestThreat23SpoofedIdentityHeaders(t *testing.T) {
-	guard := &Guard{Introspector: engineWith(Facts{Active: true}), Headers: userHeaders(t), Optional: true}
+	guard := &Guard{Introspector: engineWith(&Facts{Active: true}), Headers: userHeaders(t), Optional: true}
 	seen := make(chan string, 1)
 	server := httptest.NewServer(guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -37,6 +37,8 @@ func HeaderValue(claim any) string {
 		return strconv.Itoa(v)
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
+	case json.Number:
+		return string(v)
 	case json.RawMessage:
 		return rawValue(v)
 	case []any:

@@ -28,11 +28,11 @@ func (c *clock) pass(by time.Duration) { c.nanos.Add(int64(by)) }
 // engine counts introspections and answers what it is told to.
 type engine struct {
 	mu     sync.Mutex
-	answer func(ctx context.Context, token string) (Facts, error)
+	answer func(ctx context.Context, token string) (*Facts, error)
 	calls  atomic.Int64
 }
 
-func (e *engine) Introspect(ctx context.Context, token string) (Facts, error) {
+func (e *engine) Introspect(ctx context.Context, token string) (*Facts, error) {
 	e.calls.Add(1)
 	e.mu.Lock()
 	answer := e.answer
@@ -40,17 +40,17 @@ func (e *engine) Introspect(ctx context.Context, token string) (Facts, error) {
 	return answer(ctx, token)
 }
 
-func (e *engine) says(answer func(ctx context.Context, token string) (Facts, error)) {
+func (e *engine) says(answer func(ctx context.Context, token string) (*Facts, error)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.answer = answer
 }
 
-func (e *engine) saysFacts(f Facts) {
-	e.says(func(context.Context, string) (Facts, error) { return f, nil })
+func (e *engine) saysFacts(f *Facts) {
+	e.says(func(context.Context, string) (*Facts, error) { return f, nil })
 }
 
-func engineWith(f Facts) *engine {
+func engineWith(f *Facts) *engine {
 	e := &engine{}
 	e.saysFacts(f)
 	return e
@@ -72,7 +72,7 @@ func newTestCache(t testing.TB, o Options) *Cache {
 // ask introspects and fails the test on an error.
 func ask(t testing.TB, c *Cache, token string, from Introspector) *Facts {
 	t.Helper()
-	f, err := c.Introspect(context.Background(), token, from)
+	f, err := c.Over(from).Introspect(context.Background(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,10 +109,10 @@ func bearerRequest(token string) *http.Request {
 	return r
 }
 
-func activeFacts() Facts {
-	return Facts{
+func activeFacts() *Facts {
+	return &Facts{
 		Active: true, Issuer: "https://as.example", Subject: "alice", ClientID: "shop", TokenType: "Bearer",
 		Scopes: []string{"orders:read", "profile"}, Audience: []string{"https://api.example"},
-		Service: 1, Token: 2, Grant: 3, Client: 4, Claims: map[string]any{"email": "alice@example.com"},
+		Ref: Ref{Service: 1, Token: 2, Grant: 3, Client: 4, Subject: "alice"}, Claims: map[string]any{"email": "alice@example.com"},
 	}
 }

@@ -16,16 +16,20 @@ import (
 // Of a token that is unknown, expired or revoked it returns Facts whose Active
 // is false, and no error. An error means that it could not find out. It vouches
 // that the token is an access token: a refresh token or an ID token is not
-// active here, whatever else it is good for.
+// active here, whatever else it is good for. With no error, the facts are not
+// nil, and nobody changes them any more.
+//
+// Those of this package are put together: a [Cache] over what asks, [Choose]
+// over several authorities.
 type Introspector interface {
-	Introspect(ctx context.Context, token string) (Facts, error)
+	Introspect(ctx context.Context, token string) (*Facts, error)
 }
 
 // IntrospectorFunc makes a function an [Introspector].
-type IntrospectorFunc func(ctx context.Context, token string) (Facts, error)
+type IntrospectorFunc func(ctx context.Context, token string) (*Facts, error)
 
 // Introspect calls the function.
-func (f IntrospectorFunc) Introspect(ctx context.Context, token string) (Facts, error) {
+func (f IntrospectorFunc) Introspect(ctx context.Context, token string) (*Facts, error) {
 	return f(ctx, token)
 }
 

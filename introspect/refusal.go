@@ -7,25 +7,33 @@ import (
 	"time"
 )
 
-// Error codes of RFC 6750 §3.1, and of RFC 6749 §4.1.2.1 for a 503.
+// Error codes of RFC 6750 §3.1, RFC 9470 §3, RFC 9449 §7.1 and §9, and of RFC
+// 6749 §4.1.2.1 for a 503.
 const (
 	CodeInvalidRequest         = "invalid_request"
 	CodeInvalidToken           = "invalid_token"
 	CodeInsufficientScope      = "insufficient_scope"
+	CodeInsufficientUserAuth   = "insufficient_user_authentication"
+	CodeInvalidDPoPProof       = "invalid_dpop_proof"
+	CodeUseDPoPNonce           = "use_dpop_nonce"
 	CodeTemporarilyUnavailable = "temporarily_unavailable"
 )
 
 // DefaultRetryAfter is what a 503 asks clients to wait.
 const DefaultRetryAfter = 5 * time.Second
 
-// Refusal says why a request may not go on. The client is told Status, Code,
-// Description and Scope; Cause is for the log.
+// Refusal says why a request may not go on. The client is told everything but
+// Cause, which is for the log.
 type Refusal struct {
 	Status      int           // 400, 401, 403 or 503
 	Code        string        // OAuth error code; empty when no credentials were given (RFC 6750 §3.1)
 	Description string        // one sentence for the client's developer
 	Scope       string        // the scope that would suffice, space-separated
+	ACR         []string      // authentication contexts of which one would (RFC 9470 §3)
+	MaxAge      time.Duration // how old the user's authentication may be at most (RFC 9470 §3); 0 says nothing
 	RetryAfter  time.Duration // of a 503
+	Scheme      string        // whose challenge carries the error; empty means Bearer
+	Nonce       string        // for the next DPoP proof (RFC 9449 §9)
 	Cause       error
 }
 
@@ -62,6 +70,19 @@ func insufficientScope(scope string) *Refusal {
 	}
 }
 
+// moreAuthentication asks for a sign-in that is stronger or more recent.
+func moreAuthentication(acr []string, maxAge time.Duration) *Refusal {
+	return &Refusal{
+		Status: http.StatusUnauthorized, Code: CodeInsufficientUserAuth, ACR: acr, MaxAge: maxAge,
+		Description: "This request needs another authentication of the user.",
+	}
+}
+
+// forbidden refuses what no scope would mend.
+func forbidden(description string) *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Code: CodeInsufficientScope, Description: description}
+}
+
 func noCredentials(scope string) *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Scope: scope}
 }
@@ -86,7 +107,11 @@ func Refuse(w http.ResponseWriter, c Challenge, r *Refusal) {
 		seconds := int64((r.RetryAfter + time.Second - 1) / time.Second)
 		h.Set("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
 	} else {
-		h.Set("WWW-Authenticate", c.Header(r))
+		h["Www-Authenticate"] = c.Headers(r)
+	}
+	if r.Nonce != "" {
+		h.Set("DPoP-Nonce", r.Nonce)
+		h.Add("Access-Control-Expose-Headers", "DPoP-Nonce, WWW-Authenticate") // RFC 9449 §8.2: scripts must see it
 	}
 	if r.Code == "" {
 		h.Set("Content-Length", "0")

@@ -18,8 +18,8 @@ const (
 )
 
 // Revocation names the tokens whose facts are not to be believed any more:
-// because they were revoked, or because what they say has changed. ID and
-// Subject are those of [Facts].
+// because they were revoked, or because what they say has changed. Service, ID
+// and Subject are those of the facts' [Ref].
 type Revocation struct {
 	Kind    Kind
 	Service int64
@@ -108,18 +108,18 @@ func (r *revocations) slotsOf(f *Facts) slots {
 		return s
 	}
 	for i, v := range [...]Revocation{
-		{Kind: RevokeToken, ID: f.Token},
-		{Kind: RevokeGrant, ID: f.Grant},
-		{Kind: RevokeClient, ID: f.Client},
-		{Kind: RevokeSubject, Subject: f.Subject},
+		{Kind: RevokeToken, ID: f.Ref.Token},
+		{Kind: RevokeGrant, ID: f.Ref.Grant},
+		{Kind: RevokeClient, ID: f.Ref.Client},
+		{Kind: RevokeSubject, Subject: f.Ref.Subject},
 	} {
 		if v.ID != 0 || v.Subject != "" {
-			v.Service = f.Service
+			v.Service = f.Ref.Service
 			s[i] = r.slot(v)
 		}
 	}
-	if f.Service != 0 {
-		s[4] = r.slot(Revocation{Kind: RevokeService, Service: f.Service})
+	if f.Ref.Service != 0 {
+		s[4] = r.slot(Revocation{Kind: RevokeService, Service: f.Ref.Service})
 	}
 	return s
 }

@@ -60,7 +60,7 @@ func TestPromise05RevocationReachesTheCacheAtOnce(t *testing.T) {
 			e := engineWith(activeFacts())
 			ask(t, c, sampleToken, e)
 			settled(c)
-			e.saysFacts(Facts{})
+			e.saysFacts(&Facts{})
 			test.end(c)
 			if got := ask(t, c, sampleToken, e).Active; got == test.ends {
 				t.Errorf("active: %v", got)
@@ -98,7 +98,7 @@ func TestThreat19RevokedTokenDoesNotReturnFromAnAnswerUnderWay(t *testing.T) {
 			g.release <- activeFacts()
 			if test.ends {
 				<-g.arrived // one more introspection, for all of them
-				g.release <- Facts{}
+				g.release <- &Facts{}
 			}
 			users.Wait()
 			settled(c)
@@ -120,11 +120,11 @@ func TestThreat19RevokedTokenDoesNotReturnFromAnAnswerUnderWay(t *testing.T) {
 func TestThreat19AnswerUnderWayDuringEveryAttempt(t *testing.T) {
 	c := newTestCache(t, Options{})
 	e := &engine{}
-	e.says(func(context.Context, string) (Facts, error) {
+	e.says(func(context.Context, string) (*Facts, error) {
 		defer c.Revoke(Revocation{Kind: RevokeToken, Service: 1, ID: 2})
 		return activeFacts(), nil
 	})
-	if f, err := c.Introspect(t.Context(), sampleToken, e); !errors.Is(err, ErrUnavailable) {
+	if f, err := c.Over(e).Introspect(t.Context(), sampleToken); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v, %v; want no answer rather than an old one", f, err)
 	}
 	wantCalls(t, e, maxFlights, "before giving up")
@@ -136,11 +136,11 @@ func TestThreat19LateWriteIsStale(t *testing.T) {
 	c := newTestCache(t, Options{})
 	f := activeFacts()
 	d := c.keys.digest(sampleToken)
-	late := &entry{digest: d, asOf: c.revocations.current(), slots: c.revocations.slotsOf(&f), deadline: 1 << 62, facts: &f}
+	late := &entry{digest: d, asOf: c.revocations.current(), slots: c.revocations.slotsOf(f), deadline: 1 << 62, facts: f}
 	c.Revoke(Revocation{Kind: RevokeGrant, Service: 1, ID: 3})
 	c.positive.put(late, DefaultTTL)
 	c.positive.settle()
-	if ask(t, c, sampleToken, engineWith(Facts{})).Active {
+	if ask(t, c, sampleToken, engineWith(&Facts{})).Active {
 		t.Error("a revoked token is back")
 	}
 }
@@ -152,9 +152,9 @@ func TestPromise05UnderLoad(t *testing.T) {
 	c := newTestCache(t, Options{MaxEntries: 4}) // evictions too
 	var stored, acknowledged [tokens]atomic.Int64
 	index := func(token string) (i int) { _, _ = fmt.Sscanf(token, "t%d", &i); return i }
-	from := IntrospectorFunc(func(_ context.Context, token string) (Facts, error) {
+	from := IntrospectorFunc(func(_ context.Context, token string) (*Facts, error) {
 		i := index(token)
-		return Facts{Active: true, IssuedAt: stored[i].Load(), Service: 1, Token: int64(i + 1)}, nil
+		return &Facts{Active: true, IssuedAt: stored[i].Load(), Ref: Ref{Service: 1, Token: int64(i + 1)}}, nil
 	})
 	var writers, readers sync.WaitGroup
 	stop := make(chan struct{})
@@ -168,7 +168,7 @@ func TestPromise05UnderLoad(t *testing.T) {
 				}
 				i := n % tokens
 				floor := acknowledged[i].Load()
-				f, err := c.Introspect(context.Background(), fmt.Sprint("t", i), from)
+				f, err := c.Over(from).Introspect(context.Background(), fmt.Sprint("t", i))
 				if err == nil && f.IssuedAt < floor {
 					t.Errorf("token %d: got version %d after %d was acknowledged", i, f.IssuedAt, floor)
 					return

@@ -1,9 +1,8 @@
 package bearer
 
 import (
-	"strconv"
+	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -26,14 +25,21 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 // Syntax:
 //
 //	gatehouse_bearer [<matcher>] {
-//		issuer     <issuer>
+//		introspectors <name...>
+//		issuer     <issuer...>
 //		scopes     <scope...>
 //		any_scope  <scope...>
 //		audience   <audience...>
+//		client     <client_id...>
+//		claim      <name> [<value...>]
+//		acr        <value...>
+//		max_age    <duration>
+//		expression <CEL expression>
 //		realm      <realm>
 //		resource   <url>
 //		forward    <claim> <header>
 //		optional
+//		uncached
 //		cache_size         <entries>
 //		cache_ttl          <duration>
 //		cache_negative_ttl <duration>
@@ -44,26 +50,30 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("gatehouse_bearer: expected a block, not %q", d.Val())
 	}
 	for d.NextBlock(0) {
-		if err := h.unmarshalOption(d, d.Val(), d.RemainingArgs()); err != nil {
+		if err := h.unmarshalOption(d, d.Val()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, name string, args []string) error {
+func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, name string) error {
+	if name == "expression" {
+		return h.unmarshalExpression(d)
+	}
+	args := d.RemainingArgs()
+	if known, err := h.Policy.unmarshal(d, name, args); known {
+		return err
+	}
+	if known, err := h.CacheSettings.Unmarshal(d, name, args); known {
+		return err
+	}
 	if n, ok := arguments[name]; ok && len(args) != n.count && (n.count >= 0 || len(args) == 0) {
 		return d.Errf("%s: expected %s", name, n.text)
 	}
 	switch name {
-	case "issuer":
-		h.Issuer = args[0]
-	case "scopes":
-		h.Scopes = append(h.Scopes, args...)
-	case "any_scope":
-		h.AnyScope = append(h.AnyScope, args...)
-	case "audience":
-		h.Audience = append(h.Audience, args...)
+	case "introspectors":
+		h.Introspectors = append(h.Introspectors, args...)
 	case "realm":
 		h.Realm = args[0]
 	case "resource":
@@ -75,18 +85,10 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, name string, args []st
 		}
 	case "optional":
 		h.Optional = true
-	case "cache_size":
-		size, err := strconv.ParseInt(args[0], 10, 64)
-		if err != nil || size < 1 {
-			return d.Errf("cache_size: expected a number of entries, not %q", args[0])
-		}
-		h.CacheSize = size
-	case "cache_ttl":
-		return unmarshalDuration(d, name, args[0], &h.CacheTTL)
-	case "cache_negative_ttl":
-		return unmarshalDuration(d, name, args[0], &h.CacheNegativeTTL)
+	case "uncached":
+		h.Uncached = true
 	default:
-		return d.Errf("gatehouse_bearer: unknown option %q; expected issuer, scopes, any_scope, audience, realm, resource, forward, optional, cache_size, cache_ttl or cache_negative_ttl", name)
+		return d.Errf("gatehouse_bearer: unknown option %q; expected introspectors, %s, expression, realm, resource, forward, optional, uncached, cache_size, cache_ttl or cache_negative_ttl", name, policyOptions)
 	}
 	return nil
 }
@@ -96,25 +98,27 @@ var arguments = map[string]struct {
 	count int
 	text  string
 }{
-	"issuer":             {1, "one issuer"},
-	"scopes":             {-1, "at least one scope"},
-	"any_scope":          {-1, "at least one scope"},
-	"audience":           {-1, "at least one audience"},
-	"realm":              {1, "one realm"},
-	"resource":           {1, "one URL"},
-	"forward":            {2, "a claim and a header"},
-	"optional":           {0, "no arguments"},
-	"cache_size":         {1, "one number"},
-	"cache_ttl":          {1, "one duration"},
-	"cache_negative_ttl": {1, "one duration"},
+	"introspectors": {-1, "at least one name"},
+	"realm":         {1, "one realm"},
+	"resource":      {1, "one URL"},
+	"forward":       {2, "a claim and a header"},
+	"optional":      {0, "no arguments"},
+	"uncached":      {0, "no arguments"},
 }
 
-func unmarshalDuration(d *caddyfile.Dispenser, name, text string, to *caddy.Duration) error {
-	duration, err := caddy.ParseDuration(text)
-	if err != nil || duration <= 0 {
-		return d.Errf("%s: expected a duration such as 30s, not %q", name, text)
+// unmarshalExpression reads a CEL expression, whose quotation marks are its
+// own, as Caddy's matcher does.
+func (h *Handler) unmarshalExpression(d *caddyfile.Dispenser) error {
+	if h.Expression != "" {
+		return d.Err("expression: is there twice; join the two by &&")
 	}
-	*to = caddy.Duration(duration)
+	if d.CountRemainingArgs() > 1 {
+		h.Expression = strings.Join(d.RemainingArgsRaw(), " ")
+		return nil
+	}
+	if !d.AllArgs(&h.Expression) {
+		return d.Err("expression: expected a CEL expression")
+	}
 	return nil
 }
 

@@ -3,12 +3,10 @@
 package bearer
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -22,18 +20,18 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
-// Handler lets requests through whose bearer token (RFC 6750) is good and
-// suffices. Which requests it sees is decided by Caddy's matchers.
+// Handler lets requests through whose access token is good and suffices. Which
+// requests it sees is decided by Caddy's matchers.
 type Handler struct {
-	// Issuer names the service whose tokens are accepted. It may be left out
-	// when there is only one.
-	Issuer string `json:"issuer,omitempty"`
-	// Scopes must all have been granted to the token.
-	Scopes []string `json:"scopes,omitempty"`
-	// AnyScope names scopes of which the token needs one.
-	AnyScope []string `json:"any_scope,omitempty"`
-	// Audience names this API; the token must be meant for one of these.
-	Audience []string `json:"audience,omitempty"`
+	// Introspectors are asked about tokens, each about its own: names of the
+	// global option's introspectors, or issuers of services. Default: the
+	// services that issuer names, or the only service or introspector there is.
+	Introspectors []string `json:"introspectors,omitempty"`
+	Policy
+	// Expression is a CEL expression that must be true, in the dialect of
+	// Caddy's matcher of that name. {http.auth.user.NAME} is a claim as text,
+	// {gatehouse.token.NAME} the claim itself.
+	Expression string `json:"expression,omitempty"`
 	// Realm is the realm in challenges.
 	Realm string `json:"realm,omitempty"`
 	// Resource is this API's resource identifier: its URL. With it, the
@@ -45,24 +43,23 @@ type Handler struct {
 	// Optional lets requests without a token through. A token that is given
 	// must be good.
 	Optional bool `json:"optional,omitempty"`
-	// CacheSize is how many tokens are remembered. Default: 100000.
-	CacheSize int64 `json:"cache_size,omitempty"`
-	// CacheTTL is for how long a good token is believed. Default: 1 minute.
-	CacheTTL caddy.Duration `json:"cache_ttl,omitempty"`
-	// CacheNegativeTTL is for how long a bad one is. Default: 5 seconds.
-	CacheNegativeTTL caddy.Duration `json:"cache_negative_ttl,omitempty"`
+	// Uncached asks about the token of every request anew.
+	Uncached bool `json:"uncached,omitempty"`
+	// CacheSettings are those of the engine that is asked when no introspectors
+	// are named.
+	serving.CacheSettings
 
-	app          serving.App
-	issuer       string
-	headers      *introspect.Headers
-	metadata     *introspect.Metadata
-	metadataPath string
-	logger       *zap.Logger
+	app           serving.App
+	introspectors []*serving.Introspector
+	headers       *introspect.Headers
+	expression    *expression
+	metadata      *introspect.Metadata
+	metadataPath  string
+	logger        *zap.Logger
 
-	cache *serving.Cache
-	guard introspect.Guard // its cache is there once the app has started
-	from  introspect.Introspector
+	guard introspect.Guard // its introspector is there once the app has started
 	once  sync.Once
+	fault error
 }
 
 // CaddyModule returns the Caddy module information.
@@ -73,55 +70,32 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision compiles the policy and reserves the cache. It opens nothing.
-func (h *Handler) Provision(ctx caddy.Context) error {
-	app, service, err := serving.Find(ctx, "gatehouse_bearer", h.Issuer)
-	if err != nil {
+// Provision compiles the policy and reserves the introspectors. It opens nothing.
+func (h *Handler) Provision(ctx caddy.Context) (err error) {
+	h.logger = ctx.Logger()
+	if h.app, err = serving.FindApp(ctx, "gatehouse_bearer"); err != nil {
 		return err
 	}
-	h.app, h.issuer, h.logger = app, service.Issuer, ctx.Logger()
-	if h.CacheSize < 0 || h.CacheTTL < 0 || h.CacheNegativeTTL < 0 {
-		return errors.New("cache_size, cache_ttl and cache_negative_ttl cannot be negative")
+	if err := h.Check(); err != nil {
+		return err
 	}
 	if h.headers, err = introspect.NewHeaders(h.Forward...); err != nil {
 		return fmt.Errorf("forward: %w", err)
 	}
-	h.guard = introspect.Guard{
-		Policy:    introspect.Policy{Scopes: h.Scopes, AnyScope: h.AnyScope, Audience: h.Audience},
-		Challenge: introspect.Challenge{Realm: h.Realm}, Optional: h.Optional,
-	}
-	for _, scope := range append(append([]string{}, h.Scopes...), h.AnyScope...) {
-		if _, ok := service.Scope(scope); !ok {
-			return fmt.Errorf("scope %s is not one that %s supports, so no token could have it", scope, h.issuer)
-		}
-	}
-	if err := h.describeResource(); err != nil {
+	policy, err := h.compile()
+	if err != nil {
 		return err
 	}
-	h.cache = h.app.Cache(h.issuer, introspect.Options{
-		Identity: h.issuer, MaxEntries: h.CacheSize,
-		TTL: time.Duration(h.CacheTTL), NegativeTTL: time.Duration(h.CacheNegativeTTL),
-	})
-	return nil
-}
-
-// describeResource prepares the metadata of RFC 9728, when the API has a name.
-func (h *Handler) describeResource() (err error) {
-	if h.Resource == "" {
-		return nil
+	h.guard = introspect.Guard{Policy: policy, Challenge: introspect.Challenge{Realm: h.Realm}, Optional: h.Optional}
+	if h.Expression != "" {
+		if h.expression, err = newExpression(ctx, h.Expression); err != nil {
+			return fmt.Errorf("expression: %w", err)
+		}
 	}
-	if h.guard.Challenge.ResourceMetadata, err = introspect.MetadataURL(h.Resource); err != nil {
-		return fmt.Errorf("resource: %w", err)
+	if err := h.reserve(); err != nil {
+		return err
 	}
-	if h.metadataPath, err = introspect.MetadataPath(h.Resource); err != nil {
-		return fmt.Errorf("resource: %w", err)
-	}
-	h.metadataPath, _, _ = strings.Cut(h.metadataPath, "?")
-	h.metadata = &introspect.Metadata{
-		Resource: h.Resource, AuthorizationServers: []string{h.issuer},
-		ScopesSupported: append(append([]string{}, h.Scopes...), h.AnyScope...), BearerMethodsSupported: []string{"header"},
-	}
-	return nil
+	return h.describeResource()
 }
 
 // ServeHTTP checks a request and sends it on, or refuses it.
@@ -131,13 +105,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.metadata.ServeHTTP(w, r)
 		return nil
 	}
-	state, err := h.app.Running(r.Context())
-	if err != nil {
+	if err := h.ready(r.Context()); err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
-	h.once.Do(func() { h.guard.Cache, h.from = h.cache.Cache, local{state.Engine, h.issuer} })
-	facts, refusal := h.guard.Authorize(r, h.from)
-	note(r, facts, refusal)
+	facts, refusal := h.authorize(r)
+	logRequest(r, facts, refusal)
 	if refusal != nil {
 		h.log(refusal)
 		h.guard.Refuse(w, refusal)
@@ -147,6 +119,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.headers.Set(r.Header, facts)
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// ready waits until the app has started.
+func (h *Handler) ready(ctx context.Context) error {
+	if _, err := h.app.Running(ctx); err != nil {
+		return err
+	}
+	h.once.Do(func() { h.guard.Introspector, h.fault = h.open() })
+	return h.fault
+}
+
+// authorize decides on a request, and makes the facts of its token known to
+// those that come after.
+func (h *Handler) authorize(r *http.Request) (*introspect.Facts, *introspect.Refusal) {
+	facts, refusal := h.guard.Authorize(r)
+	if refusal != nil {
+		return facts, refusal
+	}
+	serving.Note(r, facts)
+	if facts == nil {
+		return nil, nil
+	}
+	return facts, h.expression.judge(r)
 }
 
 // log tells the operator of refusals that are not the client's doing.

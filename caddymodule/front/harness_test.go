@@ -22,7 +22,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
-	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
 const (
@@ -32,18 +31,16 @@ const (
 
 // front is a handler that serves a service of its own over HTTP.
 type front struct {
-	t        *testing.T
-	http     *httptest.Server
-	state    *serving.State
-	declared model.Service
-	service  *model.Service // as the engine has it
+	t           *testing.T
+	http        *httptest.Server
+	state       *serving.State
+	serving.App // what the front does not use
+	declared    model.Service
+	service     *model.Service // as the engine has it
 }
 
 // Declared is part of serving.App.
 func (f *front) Declared(string) (*model.Service, error) { return &f.declared, nil }
-
-// Cache is part of serving.App.
-func (f *front) Cache(string, introspect.Options) *serving.Cache { return nil }
 
 // Running is part of serving.App.
 func (f *front) Running(context.Context) (*serving.State, error) { return f.state, nil }

@@ -14,37 +14,50 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
-	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
 // App is the gatehouse app as its handlers see it. They reach it by Find while
 // they are provisioned.
 type App interface {
 	// Declared finds the declaration of a service by its issuer. An empty
-	// issuer means the only one there is.
+	// issuer means the only one there is. ErrNoServices: there is none at all.
 	Declared(issuer string) (*model.Service, error)
-	// Cache reserves a cache for a service's tokens, which the app opens when
-	// it starts. Reservations that are alike share one cache, also with the
+	// Introspector reserves the introspector that the configuration calls so;
+	// the engine of a service goes by its issuer. The app opens it when it
+	// starts. Reservations that are alike share one cache, also with the
 	// configuration before.
-	Cache(issuer string, o introspect.Options) *Cache
+	Introspector(name string) (*Introspector, error)
+	// EngineOf reserves the engine of a service, with a cache of these settings.
+	EngineOf(service *model.Service, cache CacheSettings) *Introspector
+	// Introspectors are the names of those that the configuration declares.
+	Introspectors() []string
 	// Running waits until the app has started. Caddy starts apps in no order,
 	// so a request may come first.
 	Running(ctx context.Context) (*State, error)
 }
 
+// FindApp returns the app, for a handler that is named by its directive.
+func FindApp(ctx caddy.Context, directive string) (App, error) {
+	module, err := ctx.App("gatehouse")
+	if err != nil {
+		return nil, fmt.Errorf("%s needs the global option gatehouse: %w", directive, err)
+	}
+	return module.(App), nil
+}
+
 // Find returns the app and the declaration of the service that a handler, named
 // by its directive, is for.
 func Find(ctx caddy.Context, directive, issuer string) (App, *model.Service, error) {
-	module, err := ctx.App("gatehouse")
+	app, err := FindApp(ctx, directive)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s needs the global option gatehouse: %w", directive, err)
+		return nil, nil, err
 	}
-	app := module.(App)
 	service, err := app.Declared(issuer)
 	return app, service, err
 }
 
-// State is what serves while a configuration runs.
+// State is what serves while a configuration runs. Of a gateway alone, without
+// services, there is nothing in it.
 type State struct {
 	Engine   *engine.Engine
 	Store    store.Store
@@ -52,12 +65,8 @@ type State struct {
 	Fetch    engine.Fetcher // for the callbacks and the social networks of services
 }
 
+// ErrNoServices says that the configuration declares no service.
+var ErrNoServices = errors.New("no service is declared: say which introspector to ask")
+
 // ErrStopped says that the configuration ended before it had started.
 var ErrStopped = errors.New("gatehouse has not started")
-
-// Cache is a reserved cache: open while the app runs.
-type Cache struct {
-	Issuer  string
-	Options introspect.Options
-	*introspect.Cache
-}
