@@ -23,6 +23,8 @@ func init() {
 // adminAPI is what operators do to a running Gatehouse through Caddy's admin
 // endpoint:
 //
+//	GET    /gatehouse/health       200 while the store can be read, and how introspectors stand
+//	GET    /gatehouse/routes       what each guarded route asks of a token
 //	GET    /gatehouse/cache        statistics of each cache
 //	DELETE /gatehouse/cache        purge; ?introspector=… for one name
 //	POST   /gatehouse/revoke       {"issuer", and "token", "subject", "client_id" or the last two}
@@ -47,11 +49,15 @@ func (a *adminAPI) Provision(ctx caddy.Context) error {
 // Routes is part of caddy.AdminRouter.
 func (a *adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
+		{Pattern: "/gatehouse/health", Handler: caddy.AdminHandlerFunc(a.health)},
+		{Pattern: "/gatehouse/routes", Handler: a.route(map[string]adminCall{http.MethodGet: a.routes})},
 		{Pattern: "/gatehouse/cache", Handler: a.route(map[string]adminCall{http.MethodGet: a.cacheStats, http.MethodDelete: a.purge})},
 		{Pattern: "/gatehouse/revoke", Handler: a.route(map[string]adminCall{http.MethodPost: a.revoke})},
 		{Pattern: "/gatehouse/keys/rotate", Handler: a.route(map[string]adminCall{http.MethodPost: a.rotate})},
 	}
 }
+
+var errNotConfigured = errors.New("gatehouse is not configured")
 
 // adminCall answers a request with a value that becomes JSON.
 type adminCall func(*http.Request) (any, error)
@@ -63,7 +69,7 @@ func (a *adminAPI) route(calls map[string]adminCall) caddy.AdminHandler {
 			return adminError(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed here", r.Method))
 		}
 		if a.app == nil {
-			return adminError(http.StatusNotFound, errors.New("gatehouse is not configured"))
+			return adminError(http.StatusNotFound, errNotConfigured)
 		}
 		if _, err := a.app.Running(r.Context()); err != nil {
 			return adminError(http.StatusServiceUnavailable, err)
@@ -73,9 +79,14 @@ func (a *adminAPI) route(calls map[string]adminCall) caddy.AdminHandler {
 		if err != nil {
 			return err
 		}
-		w.Header().Set("Content-Type", "application/json")
-		return json.NewEncoder(w).Encode(answer)
+		return writeAdmin(w, http.StatusOK, answer)
 	})
+}
+
+func writeAdmin(w http.ResponseWriter, status int, answer any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	return json.NewEncoder(w).Encode(answer)
 }
 
 type cacheStats struct {

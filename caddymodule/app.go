@@ -55,6 +55,7 @@ type App struct {
 	declarations []engine.Declaration
 	guests       []*serving.Introspector // those of IntrospectorList
 	reserved     []*serving.Introspector // those that handlers ask
+	metrics      *metrics
 
 	held    []func() // what Cleanup gives back, last first
 	engine  *engine.Engine

@@ -147,6 +147,6 @@ func (a *App) openAuthority(i *serving.Introspector) error {
 	}
 	a.held = append(a.held, func() { _, _ = authorities.Delete(key) })
 	open := value.(*authority)
-	i.Open = &serving.Open{Cache: open.cache, From: open, Status: open.Status}
+	i.Open = &serving.Open{Cache: open.cache, From: traced{open, i.Name}, Authority: open.Authority}
 	return nil
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
@@ -8,30 +9,55 @@ import (
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
-// metrics are the collectors of one storage. They are built once, count on
+// metrics are the collectors of this process. They are built once, count on
 // through reloads, and are registered with each configuration's registry.
 type metrics struct {
-	events *prometheus.CounterVec
+	events   *prometheus.CounterVec
+	refusals *prometheus.CounterVec
 }
 
-// Labels are bounded: issuers and operations are ours, grant types and error
-// codes come from the specifications (CVE-2026-16100).
+// Labels are bounded: issuers, realms and operations are ours, grant types,
+// error codes and reasons come from the specifications (CVE-2026-16100).
 func newMetrics() *metrics {
 	return &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "gatehouse", Name: "events_total",
 			Help: "What the engine did: issued, refused, revoked, reuse_detected, registered, logged_out, logout_failed.",
 		}, []string{"issuer", "event", "operation", "grant_type", "code"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "gatehouse", Name: "refusals_total",
+			Help: "Requests that the gateway refused, by realm and reason.",
+		}, []string{"realm", "reason"}),
 	}
+}
+
+// Destruct is part of caddy.Destructor.
+func (m *metrics) Destruct() error { return nil }
+
+// countOn takes the collectors of the configuration before, or builds them.
+func (a *App) countOn() error {
+	const key = "metrics"
+	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return newMetrics(), nil })
+	if err != nil {
+		return err
+	}
+	a.held = append(a.held, func() { _, _ = pool.Delete(key) })
+	a.metrics = value.(*metrics)
+	return nil
 }
 
 func (m *metrics) count(issuer string, e model.Event) {
 	m.events.WithLabelValues(issuer, string(e.Kind), e.Operation, string(e.GrantType), e.Code).Inc()
 }
 
+// Refused is part of serving.App.
+func (a *App) Refused(realm string, reason introspect.Reason) {
+	a.metrics.refusals.WithLabelValues(realm, string(reason)).Inc()
+}
+
 // register adds the collectors to a configuration's registry.
 func (m *metrics) register(registry *prometheus.Registry, introspectors []*serving.Introspector) {
-	registry.MustRegister(m.events, cacheCollector(distinct(introspectors)))
+	registry.MustRegister(m.events, m.refusals, cacheCollector(distinct(introspectors)))
 }
 
 // distinct keeps one introspector of each open cache.
@@ -45,57 +71,4 @@ func distinct(introspectors []*serving.Introspector) []*serving.Introspector {
 		}
 	}
 	return list
-}
-
-// cacheCollector reads the statistics of the open caches when asked.
-type cacheCollector []*serving.Introspector
-
-var (
-	cacheLookups = prometheus.NewDesc("gatehouse_cache_lookups_total", "Token lookups by result.", []string{"introspector", "result"}, nil)
-	cacheFetches = prometheus.NewDesc("gatehouse_introspections_total", "Introspections made for the cache.", []string{"introspector", "result"}, nil)
-	cacheEntries = prometheus.NewDesc("gatehouse_cache_entries", "Tokens remembered.", []string{"introspector", "state"}, nil)
-)
-
-// Describe is part of prometheus.Collector.
-func (c cacheCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- cacheLookups
-	ch <- cacheFetches
-	ch <- cacheEntries
-}
-
-// Collect is part of prometheus.Collector. Caches of one name are summed.
-func (c cacheCollector) Collect(ch chan<- prometheus.Metric) {
-	sums := map[string]introspect.Stats{}
-	for _, i := range c {
-		sums[i.Name] = add(sums[i.Name], i.Open.Cache.Stats())
-	}
-	for name, s := range sums {
-		for _, m := range []struct {
-			desc  *prometheus.Desc
-			kind  prometheus.ValueType
-			value float64
-			label string
-		}{
-			{cacheLookups, prometheus.CounterValue, float64(s.Hits), "hit"},
-			{cacheLookups, prometheus.CounterValue, float64(s.NegativeHits), "negative_hit"},
-			{cacheLookups, prometheus.CounterValue, float64(s.Misses), "miss"},
-			{cacheLookups, prometheus.CounterValue, float64(s.Joins), "join"},
-			{cacheFetches, prometheus.CounterValue, float64(s.Fetches - s.Failures), "answered"},
-			{cacheFetches, prometheus.CounterValue, float64(s.Failures), "failed"},
-			{cacheEntries, prometheus.GaugeValue, float64(s.Entries), "active"},
-			{cacheEntries, prometheus.GaugeValue, float64(s.Negatives), "inactive"},
-		} {
-			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value, name, m.label)
-		}
-	}
-}
-
-func add(a, b introspect.Stats) introspect.Stats {
-	return introspect.Stats{
-		Hits: a.Hits + b.Hits, NegativeHits: a.NegativeHits + b.NegativeHits,
-		Misses: a.Misses + b.Misses, Joins: a.Joins + b.Joins,
-		Fetches: a.Fetches + b.Fetches, Failures: a.Failures + b.Failures,
-		Evictions: a.Evictions + b.Evictions,
-		Entries:   a.Entries + b.Entries, Negatives: a.Negatives + b.Negatives,
-	}
 }

@@ -21,8 +21,7 @@ var pool = caddy.NewUsagePool()
 // shared is what successive configurations on the same storage share. It
 // holds no caddy.Context and no logger of theirs.
 type shared struct {
-	store   store.Store
-	metrics *metrics
+	store store.Store
 
 	mu      sync.Mutex
 	caches  map[introspectKey]*sharedCache
@@ -47,7 +46,7 @@ type sharedCache struct {
 
 func newShared(st store.Store) *shared {
 	return &shared{
-		store: st, metrics: newMetrics(),
+		store:  st,
 		caches: map[introspectKey]*sharedCache{}, clients: map[model.ID]map[model.ID][32]byte{},
 		guards: map[model.ID]*login.Guard{},
 	}

@@ -18,11 +18,14 @@ import (
 // open brings everything up in the order in which it depends on each other,
 // and notes in a.held how to give it back.
 func (a *App) open(ctx context.Context) (*serving.State, error) {
+	if err := a.countOn(); err != nil {
+		return nil, err
+	}
 	if len(a.declarations) == 0 { // a gateway alone
 		if err := a.openIntrospectors(ctx, nil, nil); err != nil {
 			return nil, err
 		}
-		a.ctx.GetMetricsRegistry().MustRegister(cacheCollector(distinct(a.reserved)))
+		a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved)
 		return &serving.State{}, nil
 	}
 	shared, err := a.acquire(ctx)
@@ -34,7 +37,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
 	state := &serving.State{Store: shared.store, Accounts: map[model.ID]*login.Accounts{}}
-	observer := &observer{metrics: shared.metrics, events: a.events, ctx: a.ctx, logger: a.logger, issuers: map[model.ID]string{}}
+	observer := &observer{metrics: a.metrics, events: a.events, ctx: a.ctx, logger: a.logger, issuers: map[model.ID]string{}}
 	outbound, err := a.Outbound.client()
 	if err != nil {
 		return nil, err
@@ -70,7 +73,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	if err := a.openIntrospectors(ctx, shared, state); err != nil {
 		return nil, err
 	}
-	shared.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved)
+	a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved)
 	return state, nil
 }
 
@@ -143,7 +146,7 @@ func (a *App) openEngine(i *serving.Introspector, shared *shared, state *serving
 	for _, client := range changed[service.ID] {
 		cache.Revoke(introspect.Revocation{Kind: introspect.RevokeClient, Service: int64(service.ID), ID: int64(client)})
 	}
-	i.Open = &serving.Open{Cache: cache, From: local{state.Engine, service}}
+	i.Open = &serving.Open{Cache: cache, From: traced{local{state.Engine, service}, i.Name}}
 	return nil
 }
 

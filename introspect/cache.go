@@ -87,6 +87,7 @@ type Cache struct {
 	keys        keyer
 	revocations *revocations
 	tally       tally
+	watch       Stopwatch
 
 	positive *shelf
 	negative *shelf
@@ -221,6 +222,7 @@ func (c *Cache) Stats() Stats {
 		Joins: c.joins.Load(), Fetches: c.fetches.Load(), Failures: c.failures.Load(),
 		Evictions: c.positive.evictions.Load() + c.negative.evictions.Load(),
 		Entries:   c.positive.size(), Negatives: c.negative.size(),
+		Times: c.watch.Times(),
 	}
 	c.tally.add(&s)
 	return s

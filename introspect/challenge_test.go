@@ -20,12 +20,12 @@ func TestPromise09Challenges(t *testing.T) {
 	}{
 		{"no credentials: no error code", c, noCredentials("orders:read"), `Bearer realm="api", scope="orders:read", ` + metadata},
 		{"no credentials, nothing to say", Challenge{}, noCredentials(""), `Bearer`},
-		{"invalid_token", c, invalidToken("Expired."), `Bearer realm="api", error="invalid_token", error_description="Expired.", ` + metadata},
+		{"invalid_token", c, invalidToken(ReasonNotActive, "Expired."), `Bearer realm="api", error="invalid_token", error_description="Expired.", ` + metadata},
 		{"insufficient_scope", Challenge{}, insufficientScope("a b"), `Bearer error="insufficient_scope", error_description="The access token was not granted the scope that this request needs.", scope="a b"`},
 		{"invalid_request", Challenge{}, invalidRequest("Twice."), `Bearer error="invalid_request", error_description="Twice."`},
 		{"quotes", Challenge{Realm: `a"b\c`}, noCredentials(""), `Bearer realm="a\"b\\c"`},
 		{"line breaks", Challenge{Realm: "a\r\nSet-Cookie: b"}, noCredentials(""), `Bearer realm="a??Set-Cookie: b"`},
-		{"description", Challenge{}, invalidToken("say \"é\"\r\n\\"), `Bearer error="invalid_token", error_description="say '?'???"`},
+		{"description", Challenge{}, invalidToken(ReasonNotActive, "say \"é\"\r\n\\"), `Bearer error="invalid_token", error_description="say '?'???"`},
 		{"scope that is none", Challenge{}, noCredentials("a \"b\", c=\"  é d"), `Bearer scope="a d"`},
 		{"URL", Challenge{ResourceMetadata: "https://x/\"a b\r\n\\é"}, noCredentials(""), `Bearer resource_metadata="https://x/%22a%20b%0D%0A%5C%C3%A9"`},
 		{"another authentication (RFC 9470 §3)", Challenge{Realm: "api"}, moreAuthentication([]string{"phr", "x y", "a\"b"}, 5*time.Minute), `Bearer realm="api", error="insufficient_user_authentication", error_description="This request needs another authentication of the user.", acr_values="phr x y", max_age="300"`},
@@ -52,7 +52,7 @@ func TestRefuse(t *testing.T) {
 		code       string
 	}{
 		{"no credentials", noCredentials(""), 401, true, "", ""},
-		{"invalid_token", invalidToken("x"), 401, true, "", "invalid_token"},
+		{"invalid_token", invalidToken(ReasonNotActive, "x"), 401, true, "", "invalid_token"},
 		{"insufficient_scope", insufficientScope("x"), 403, true, "", "insufficient_scope"},
 		{"invalid_request", invalidRequest("x"), 400, true, "", "invalid_request"},
 		{"engine down", engineDown(cause, 0), 503, false, "5", "temporarily_unavailable"},

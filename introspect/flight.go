@@ -163,6 +163,7 @@ func (c *Cache) fly(ctx context.Context, f *flight, token string, from Introspec
 			f.err = fmt.Errorf("the introspection panicked: %v", v)
 		}
 	}()
+	defer func() { c.watch.Add(c.options.Now().Sub(f.start)) }()
 	facts, err := from.Introspect(ctx, token)
 	if err == nil && facts == nil {
 		err = errNoAnswer

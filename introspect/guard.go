@@ -92,7 +92,7 @@ func (g *Guard) confirm(r *http.Request, c Credentials, f *Facts) *Refusal {
 	const description = "The access token is bound to its sender, and the request does not prove possession."
 	if g.Confirm == nil {
 		if f.SenderConstrained() {
-			return invalidToken(description)
+			return invalidToken(ReasonProof, description)
 		}
 		return nil
 	}
@@ -103,7 +103,7 @@ func (g *Guard) confirm(r *http.Request, c Credentials, f *Facts) *Refusal {
 	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal != nil {
 		return refusal
 	}
-	refusal := invalidToken(description)
+	refusal := invalidToken(ReasonProof, description)
 	refusal.Cause, refusal.Scheme = err, c.Scheme
 	return refusal
 }

@@ -52,22 +52,22 @@ type ClaimRule struct {
 func (p *Policy) Judge(f *Facts, now time.Time) *Refusal {
 	switch {
 	case f == nil || !f.Active:
-		return invalidToken("The access token is unknown, expired or revoked.")
+		return invalidToken(ReasonNotActive, "The access token is unknown, expired or revoked.")
 	case len(p.Issuers) > 0 && !slices.Contains(p.Issuers, f.Issuer):
-		return invalidToken("The access token's issuer is not accepted here.")
+		return invalidToken(ReasonIssuer, "The access token's issuer is not accepted here.")
 	case len(p.Audience) > 0 && !slices.ContainsFunc(p.Audience, func(a string) bool { return slices.Contains(f.Audience, a) }):
-		return invalidToken("The access token is not meant for this resource.")
+		return invalidToken(ReasonAudience, "The access token is not meant for this resource.")
 	case !p.authenticated(f, now):
 		return moreAuthentication(p.ACR, p.MaxAge)
 	case slices.ContainsFunc(p.Scopes, func(s string) bool { return !f.HasScope(s) }),
 		len(p.AnyScope) > 0 && !slices.ContainsFunc(p.AnyScope, f.HasScope):
 		return insufficientScope(p.challengeScope())
 	case len(p.Clients) > 0 && !slices.Contains(p.Clients, f.ClientID):
-		return forbidden("The client may not come here.")
+		return forbidden(ReasonClient, "The client may not come here.")
 	}
 	for i := range p.Claims {
 		if !p.Claims[i].holds(f) {
-			return forbidden("The access token does not say what this request needs.")
+			return forbidden(ReasonClaim, "The access token does not say what this request needs.")
 		}
 	}
 	return nil

@@ -19,6 +19,25 @@ const (
 	CodeTemporarilyUnavailable = "temporarily_unavailable"
 )
 
+// Reason says in a word why a request was refused. There are a few, so that
+// they can be a metric's label.
+type Reason string
+
+// The reasons of this package.
+const (
+	ReasonNoToken        Reason = "no_token"
+	ReasonMalformed      Reason = "malformed"      // the request, or its credentials
+	ReasonNotActive      Reason = "not_active"     // unknown, expired or revoked
+	ReasonProof          Reason = "proof"          // the sender does not prove that the token is its own
+	ReasonIssuer         Reason = "issuer"         // of another issuer
+	ReasonAudience       Reason = "audience"       // for another resource
+	ReasonAuthentication Reason = "authentication" // RFC 9470
+	ReasonScope          Reason = "scope"
+	ReasonClient         Reason = "client"
+	ReasonClaim          Reason = "claim"
+	ReasonUnavailable    Reason = "unavailable" // nobody could be asked
+)
+
 // DefaultRetryAfter is what a 503 asks clients to wait.
 const DefaultRetryAfter = 5 * time.Second
 
@@ -32,6 +51,7 @@ type Refusal struct {
 	ACR         []string      // authentication contexts of which one would (RFC 9470 §3)
 	MaxAge      time.Duration // how old the user's authentication may be at most (RFC 9470 §3); 0 says nothing
 	RetryAfter  time.Duration // of a 503
+	Reason      Reason        // for counting
 	Scheme      string        // whose challenge carries the error; empty means Bearer
 	Nonce       string        // for the next DPoP proof (RFC 9449 §9)
 	Cause       error
@@ -56,16 +76,16 @@ func (r *Refusal) Error() string {
 func (r *Refusal) Unwrap() error { return r.Cause }
 
 func invalidRequest(description string) *Refusal {
-	return &Refusal{Status: http.StatusBadRequest, Code: CodeInvalidRequest, Description: description}
+	return &Refusal{Status: http.StatusBadRequest, Code: CodeInvalidRequest, Reason: ReasonMalformed, Description: description}
 }
 
-func invalidToken(description string) *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Code: CodeInvalidToken, Description: description}
+func invalidToken(reason Reason, description string) *Refusal {
+	return &Refusal{Status: http.StatusUnauthorized, Code: CodeInvalidToken, Reason: reason, Description: description}
 }
 
 func insufficientScope(scope string) *Refusal {
 	return &Refusal{
-		Status: http.StatusForbidden, Code: CodeInsufficientScope, Scope: scope,
+		Status: http.StatusForbidden, Code: CodeInsufficientScope, Reason: ReasonScope, Scope: scope,
 		Description: "The access token was not granted the scope that this request needs.",
 	}
 }
@@ -73,18 +93,18 @@ func insufficientScope(scope string) *Refusal {
 // moreAuthentication asks for a sign-in that is stronger or more recent.
 func moreAuthentication(acr []string, maxAge time.Duration) *Refusal {
 	return &Refusal{
-		Status: http.StatusUnauthorized, Code: CodeInsufficientUserAuth, ACR: acr, MaxAge: maxAge,
+		Status: http.StatusUnauthorized, Code: CodeInsufficientUserAuth, Reason: ReasonAuthentication, ACR: acr, MaxAge: maxAge,
 		Description: "This request needs another authentication of the user.",
 	}
 }
 
 // forbidden refuses what no scope would mend.
-func forbidden(description string) *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Code: CodeInsufficientScope, Description: description}
+func forbidden(reason Reason, description string) *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Code: CodeInsufficientScope, Reason: reason, Description: description}
 }
 
 func noCredentials(scope string) *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Scope: scope}
+	return &Refusal{Status: http.StatusUnauthorized, Reason: ReasonNoToken, Scope: scope}
 }
 
 func engineDown(cause error, retryAfter time.Duration) *Refusal {
@@ -92,7 +112,7 @@ func engineDown(cause error, retryAfter time.Duration) *Refusal {
 		retryAfter = DefaultRetryAfter
 	}
 	return &Refusal{
-		Status: http.StatusServiceUnavailable, Code: CodeTemporarilyUnavailable, RetryAfter: retryAfter, Cause: cause,
+		Status: http.StatusServiceUnavailable, Code: CodeTemporarilyUnavailable, Reason: ReasonUnavailable, RetryAfter: retryAfter, Cause: cause,
 		Description: "Access tokens cannot be checked at the moment. Try again later.",
 	}
 }

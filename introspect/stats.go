@@ -3,7 +3,9 @@ package introspect
 import (
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Stats is a cache's account of itself. The counters only grow.
@@ -17,6 +19,45 @@ type Stats struct {
 	Evictions    uint64 // entries that made room for others
 	Entries      int64  // entries of active tokens, now; what has expired leaves a little later
 	Negatives    int64  // entries of inactive tokens, now
+	Times        Times  // how long the introspections took
+}
+
+// timeBounds are the upper bounds of [Times].Counts but the last, which has none.
+var timeBounds = [...]time.Duration{
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second,
+}
+
+// TimeBounds returns the upper bounds of the counts of [Times] but the last's.
+func TimeBounds() []time.Duration { return slices.Clone(timeBounds[:]) }
+
+// Times is a histogram. Each count is of its own bucket alone.
+type Times struct {
+	Counts [len(timeBounds) + 1]uint64
+	Sum    time.Duration
+}
+
+// Stopwatch is a histogram that many write to. Its zero value is ready.
+type Stopwatch struct {
+	counts [len(timeBounds) + 1]atomic.Uint64
+	sum    atomic.Int64
+}
+
+// Add counts a time.
+func (s *Stopwatch) Add(d time.Duration) {
+	bucket, _ := slices.BinarySearch(timeBounds[:], d)
+	s.counts[bucket].Add(1)
+	s.sum.Add(int64(d))
+}
+
+// Times returns what was counted.
+func (s *Stopwatch) Times() Times {
+	t := Times{Sum: time.Duration(s.sum.Load())}
+	for i := range s.counts {
+		t.Counts[i] = s.counts[i].Load()
+	}
+	return t
 }
 
 const tallyStripes = 32

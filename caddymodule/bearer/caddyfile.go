@@ -40,6 +40,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		forward    <claim> <header>
 //		optional
 //		uncached
+//		audit
 //		cache_size         <entries>
 //		cache_ttl          <duration>
 //		cache_negative_ttl <duration>
@@ -87,8 +88,10 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, name string) error {
 		h.Optional = true
 	case "uncached":
 		h.Uncached = true
+	case "audit":
+		h.Audit = true
 	default:
-		return d.Errf("gatehouse_bearer: unknown option %q; expected introspectors, %s, expression, realm, resource, forward, optional, uncached, cache_size, cache_ttl or cache_negative_ttl", name, policyOptions)
+		return d.Errf("gatehouse_bearer: unknown option %q; expected introspectors, %s, expression, realm, resource, forward, optional, uncached, audit, cache_size, cache_ttl or cache_negative_ttl", name, policyOptions)
 	}
 	return nil
 }
@@ -104,6 +107,7 @@ var arguments = map[string]struct {
 	"forward":       {2, "a claim and a header"},
 	"optional":      {0, "no arguments"},
 	"uncached":      {0, "no arguments"},
+	"audit":         {0, "no arguments"},
 }
 
 // unmarshalExpression reads a CEL expression, whose quotation marks are its

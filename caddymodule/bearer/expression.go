@@ -20,6 +20,9 @@ func newExpression(ctx caddy.Context, text string) (*expression, error) {
 	return e, e.Provision(ctx)
 }
 
+// reasonExpression says in metrics and logs that the expression is not fulfilled.
+const reasonExpression introspect.Reason = "expression"
+
 // judge evaluates the expression; one that fails, for instance because a claim
 // has another type, is not fulfilled.
 func (e *expression) judge(r *http.Request) *introspect.Refusal {
@@ -31,7 +34,7 @@ func (e *expression) judge(r *http.Request) *introspect.Refusal {
 		return nil
 	}
 	return &introspect.Refusal{
-		Status: http.StatusForbidden, Code: introspect.CodeInsufficientScope, Cause: err,
+		Status: http.StatusForbidden, Code: introspect.CodeInsufficientScope, Reason: reasonExpression, Cause: err,
 		Description: "The access token does not permit this request.",
 	}
 }

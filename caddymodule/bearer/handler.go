@@ -45,6 +45,10 @@ type Handler struct {
 	Optional bool `json:"optional,omitempty"`
 	// Uncached asks about the token of every request anew.
 	Uncached bool `json:"uncached,omitempty"`
+	// Audit writes a line to the log "audit" below the handler's for every
+	// request, let through or refused. Without it, only what is not the client's
+	// doing is logged, as an error.
+	Audit bool `json:"audit,omitempty"`
 	// CacheSettings are those of the engine that is asked when no introspectors
 	// are named.
 	serving.CacheSettings
@@ -56,6 +60,7 @@ type Handler struct {
 	metadata      *introspect.Metadata
 	metadataPath  string
 	logger        *zap.Logger
+	auditLog      *zap.Logger
 
 	guard introspect.Guard // its introspector is there once the app has started
 	once  sync.Once
@@ -73,6 +78,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision compiles the policy and reserves the introspectors. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	h.logger = ctx.Logger()
+	h.auditLog = h.logger.Named("audit")
 	if h.app, err = serving.FindApp(ctx, "gatehouse_bearer"); err != nil {
 		return err
 	}
@@ -109,9 +115,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
 	facts, refusal := h.authorize(r)
-	logRequest(r, facts, refusal)
+	h.tell(r, facts, refusal)
 	if refusal != nil {
-		h.log(refusal)
 		h.guard.Refuse(w, refusal)
 		return nil
 	}
@@ -119,6 +124,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.headers.Set(r.Header, facts)
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// Description is what operators see of a route.
+type Description struct {
+	*Handler
+	// Asked are the introspectors in use, and AcceptedIssuers those whose tokens
+	// they vouch for and the policy accepts, as far as that is known.
+	Asked           []string `json:"asked"`
+	AcceptedIssuers []string `json:"accepted_issuers,omitempty"`
+	Metadata        string   `json:"resource_metadata,omitempty"` // the URL of RFC 9728's document
+}
+
+// Describe returns what the route asks of a token, once it is provisioned.
+func (h *Handler) Describe() Description {
+	d := Description{Handler: h, AcceptedIssuers: h.authorizationServers(), Metadata: h.guard.Challenge.ResourceMetadata}
+	for _, i := range h.introspectors {
+		d.Asked = append(d.Asked, i.Name)
+	}
+	return d
 }
 
 // ready waits until the app has started.
@@ -142,13 +166,6 @@ func (h *Handler) authorize(r *http.Request) (*introspect.Facts, *introspect.Ref
 		return nil, nil
 	}
 	return facts, h.expression.judge(r)
-}
-
-// log tells the operator of refusals that are not the client's doing.
-func (h *Handler) log(refusal *introspect.Refusal) {
-	if refusal.Status == http.StatusServiceUnavailable {
-		h.logger.Error("no introspection", zap.Error(refusal))
-	}
 }
 
 // Interface guards

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
@@ -79,7 +81,8 @@ func unmarshalBlock(d *caddyfile.Dispenser, module string, own options, t *token
 	return nil
 }
 
-// one reads a single argument, any one or more, and none sets a switch.
+// The readers of an option's arguments: one, several, none, a duration, a number.
+
 func one(to *string) func([]string) error {
 	return func(args []string) error {
 		if len(args) != 1 {
@@ -90,7 +93,7 @@ func one(to *string) func([]string) error {
 	}
 }
 
-func any1(to *[]string) func([]string) error {
+func several(to *[]string) func([]string) error {
 	return func(args []string) error {
 		if len(args) == 0 {
 			return errors.New("expected at least one argument")
@@ -106,6 +109,36 @@ func flag(to *bool) func([]string) error {
 			return errors.New("expected no arguments")
 		}
 		*to = true
+		return nil
+	}
+}
+
+func duration(to *caddy.Duration) func([]string) error {
+	var text string
+	return func(args []string) error {
+		if err := one(&text)(args); err != nil {
+			return err
+		}
+		value, err := caddy.ParseDuration(text)
+		if err != nil || value <= 0 {
+			return fmt.Errorf("expected a duration such as 30s, not %q", text)
+		}
+		*to = caddy.Duration(value)
+		return nil
+	}
+}
+
+func number(to *int) func([]string) error {
+	var text string
+	return func(args []string) error {
+		if err := one(&text)(args); err != nil {
+			return err
+		}
+		value, err := strconv.Atoi(text)
+		if err != nil || value < 1 {
+			return fmt.Errorf("expected a number above 0, not %q", text)
+		}
+		*to = value
 		return nil
 	}
 }

@@ -56,6 +56,12 @@ type Authority interface {
 	Close()
 }
 
+// Follower is an authority that may follow a stream of what is revoked: whether
+// it does, whether it hears anything now, and how late revocations came.
+type Follower interface {
+	Stream() (connected bool, lag introspect.Times, follows bool)
+}
+
 // Introspector is an authority that a handler has reserved. Open is set before
 // the app runs and not changed after.
 type Introspector struct {
@@ -68,9 +74,9 @@ type Introspector struct {
 
 // Open is a reserved introspector while the app runs.
 type Open struct {
-	Cache  *introspect.Cache
-	From   introspect.Introspector // whom the cache asks
-	Status func() any              // nil: there is nothing to tell
+	Cache     *introspect.Cache
+	From      introspect.Introspector // whom the cache asks
+	Authority Authority               // nil: it is the engine of this process
 }
 
 // CacheSettings bound what is remembered of an authority's tokens.

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
 // App is the gatehouse app as its handlers see it. They reach it by Find while
@@ -31,6 +32,8 @@ type App interface {
 	EngineOf(service *model.Service, cache CacheSettings) *Introspector
 	// Introspectors are the names of those that the configuration declares.
 	Introspectors() []string
+	// Refused counts a request that a gateway refused. The app runs by then.
+	Refused(realm string, reason introspect.Reason)
 	// Running waits until the app has started. Caddy starts apps in no order,
 	// so a request may come first.
 	Running(ctx context.Context) (*State, error)

@@ -1,0 +1,70 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+)
+
+// healthTimeout bounds the question to the store.
+const healthTimeout = 2 * time.Second
+
+// health is how everything stands.
+type health struct {
+	OK            bool                 `json:"ok"`
+	Store         string               `json:"store,omitempty"` // ok, or what is wrong
+	Introspectors []introspectorHealth `json:"introspectors,omitempty"`
+}
+
+type introspectorHealth struct {
+	Name   string `json:"name"`
+	Status any    `json:"status"`
+}
+
+// health answers 200 while the store can be read, and 503 otherwise. An
+// introspector elsewhere that fails does not count: what is cached goes on, and
+// taking the gateway out of service would mend nothing.
+func (a *adminAPI) health(w http.ResponseWriter, r *http.Request) error {
+	if a.app == nil {
+		return adminError(http.StatusNotFound, errNotConfigured)
+	}
+	state, err := a.app.Running(r.Context())
+	if err != nil {
+		return adminError(http.StatusServiceUnavailable, err)
+	}
+	answer := health{OK: true}
+	if state.Store != nil {
+		if err := a.readStore(r.Context(), state); err != nil {
+			answer.OK, answer.Store = false, err.Error()
+		} else {
+			answer.Store = "ok"
+		}
+	}
+	for _, i := range distinct(a.app.reserved) {
+		if i.Open.Authority != nil {
+			answer.Introspectors = append(answer.Introspectors, introspectorHealth{i.Name, i.Open.Authority.Status()})
+		}
+	}
+	status := http.StatusOK
+	if !answer.OK {
+		status = http.StatusServiceUnavailable
+	}
+	return writeAdmin(w, status, answer)
+}
+
+// readStore reads a little of it.
+func (a *adminAPI) readStore(ctx context.Context, state *serving.State) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	for _, d := range a.app.declarations {
+		service, ok := state.Engine.Service(d.Service.Issuer)
+		if !ok {
+			continue
+		}
+		_, err := state.Store.Keys(ctx, service.ID)
+		return err
+	}
+	return nil
+}
