@@ -163,7 +163,7 @@ func TestAdaptErrors(t *testing.T) {
 	}{
 		"argument to gatehouse":  {"{\n\tgatehouse x\n}", `expected a block, not "x"`, ":2"},
 		"no service":             {"{\n\tgatehouse {\n\t}\n}", "at least one service", ":"},
-		"unknown option":         {"{\n\tgatehouse {\n\t\tstore sqlite\n\t}\n}", `unknown option "store"; expected storage, master_key, outbound, service or introspector`, ":3"},
+		"unknown option":         {"{\n\tgatehouse {\n\t\tstore sqlite\n\t}\n}", `unknown option "store"; expected storage, master_key, outbound, service, introspector or gateway_keys`, ":3"},
 		"option twice":           {global[:len(global)-2] + "\tgatehouse {\n\t}\n}", "there twice", ":8"},
 		"storage without name":   {"{\n\tgatehouse {\n\t\tstorage\n\t}\n}", "the name of a storage", ":3"},
 		"unknown storage":        {"{\n\tgatehouse {\n\t\tstorage floppy\n\t}\n}", "gatehouse.storage.floppy", ":3"},

@@ -44,6 +44,10 @@ type App struct {
 	Outbound *Outbound `json:"outbound,omitempty"`
 	// Services are the issuers.
 	Services []Service `json:"services,omitempty"`
+	// GatewayKeys is a file with the keys by which a gateway here signs what it
+	// sends to APIs: a JWK Set, the first of which signs. Default: a key that is
+	// made once and kept in Caddy's storage.
+	GatewayKeys string `json:"gateway_keys,omitempty"`
 	// IntrospectorList are authorities on access tokens that a gateway here may
 	// ask beside the services: an introspection endpoint, an issuer of JWTs.
 	IntrospectorList []Introspector `json:"introspectors,omitempty"`
@@ -55,9 +59,11 @@ type App struct {
 	declarations []engine.Declaration
 	guests       []*serving.Introspector // those of IntrospectorList
 	reserved     []*serving.Introspector // those that handlers ask
+	keys         *serving.Keys           // the gateway's; nil: nobody needs them
 	metrics      *metrics
 
-	held    []func() // what Cleanup gives back, last first
+	starts  []func() error // what handlers do once everything is open
+	held    []func()       // what Cleanup gives back, last first
 	engine  *engine.Engine
 	state   *serving.State
 	failure error
@@ -234,9 +240,17 @@ func (a *App) Start() error {
 	ctx, cancel := context.WithTimeout(a.ctx, startTimeout)
 	defer cancel()
 	state, err := a.open(ctx)
+	for _, start := range a.starts {
+		if err == nil {
+			err = start()
+		}
+	}
 	a.publish(state, err)
 	return err
 }
+
+// AtStart is part of serving.App.
+func (a *App) AtStart(start func() error) { a.starts = append(a.starts, start) }
 
 // publish lets waiting handlers go on. It does so once.
 func (a *App) publish(state *serving.State, err error) {

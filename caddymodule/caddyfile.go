@@ -48,6 +48,7 @@ func init() {
 //			}
 //		}
 //		introspector <name> <module> [<args...>]
+//		gateway_keys <file>
 //	}
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
@@ -91,12 +92,16 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 			a.Services = append(a.Services, s)
+		case "gateway_keys":
+			if !d.AllArgs(&a.GatewayKeys) {
+				return d.Err("gateway_keys: expected one file")
+			}
 		case "introspector":
 			if err := a.unmarshalIntrospector(d); err != nil {
 				return err
 			}
 		default:
-			return d.Errf("gatehouse: unknown option %q; expected storage, master_key, outbound, service or introspector", d.Val())
+			return d.Errf("gatehouse: unknown option %q; expected storage, master_key, outbound, service, introspector or gateway_keys", d.Val())
 		}
 	}
 	if len(a.Services) == 0 && len(a.IntrospectorList) == 0 {

@@ -21,6 +21,9 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	if err := a.countOn(); err != nil {
 		return nil, err
 	}
+	if err := a.openKeys(ctx); err != nil {
+		return nil, fmt.Errorf("gateway_keys: %w", err)
+	}
 	if len(a.declarations) == 0 { // a gateway alone
 		if err := a.openIntrospectors(ctx, nil, nil); err != nil {
 			return nil, err

@@ -234,8 +234,8 @@ func TestClientAssertionIsUsedOnce(t *testing.T) {
 }
 
 // OpenID Connect Core §9, RFC 7009 §2.1, RFC 7662 §2.1: the same rules hold at
-// the revocation and the introspection endpoints, each with its own address as
-// an audience.
+// the revocation and the introspection endpoints and at the revocation stream,
+// each with its own address as an audience.
 func TestClientAssertionAtEachEndpoint(t *testing.T) {
 	t.Parallel()
 	for _, strict := range []bool{false, true} {
@@ -259,11 +259,19 @@ func TestClientAssertionAtEachEndpoint(t *testing.T) {
 				}
 				return resp.Action, resp.ResponseContent
 			},
+			"revocations": func(form string) (model.Action, string) {
+				resp, err := h.engine.RevocationStream(t.Context(), h.service.ID, engine.RevocationStreamRequest{Parameters: form})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return resp.Action, resp.ResponseContent
+			},
 		}
 		for at, call := range endpoints {
 			for aud, ok := range map[string]bool{
 				issuer: true, issuer + "/" + at: !strict, issuer + "/token": !strict,
-				issuer + "/revoke": !strict && at == "revoke", issuer + "/introspect": !strict && at == "introspect", "https://other.example.com/" + at: false,
+				issuer + "/revoke": !strict && at == "revoke", issuer + "/introspect": !strict && at == "introspect",
+				issuer + "/revocations": !strict && at == "revocations", "https://other.example.com/" + at: false,
 			} {
 				once := asserted(signedBy("ES256", h.assertion("keys", "aud", aud)), "token", "x")
 				if action, content := call(once); (action == model.ActionOK) != ok {

@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/logout"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/revocationstream"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/token"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -35,7 +36,7 @@ type Options struct {
 	Fetch     Fetcher           // nil: nothing outside is fetched or told
 	Now       func() time.Time  // nil: the clock
 	Random    io.Reader         // nil: crypto/rand
-	// After is the clock of what waits to be tried again; nil: time.After.
+	// After is the clock of what waits; nil: time.After.
 	After func(time.Duration) <-chan time.Time
 }
 
@@ -61,7 +62,8 @@ type Engine struct {
 // served is a realm and what is made for it once.
 type served struct {
 	*realm.Realm
-	tokens *token.Processor
+	tokens      *token.Processor
+	revocations *revocationstream.Hub
 }
 
 // New opens the services: it gives ids to those that the store has not seen,
@@ -88,7 +90,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		e.house.Fetch = nowhere{}
 	}
 	for _, d := range o.Services {
-		if err := e.open(ctx, d); err != nil {
+		if err := e.open(ctx, d, o.After); err != nil {
 			return nil, fmt.Errorf("service %s: %w", d.Service.Issuer, err)
 		}
 	}
@@ -102,7 +104,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) open(ctx context.Context, d Declaration) error {
+func (e *Engine) open(ctx context.Context, d Declaration, after func(time.Duration) <-chan time.Time) error {
 	if e.byIssuer[d.Service.Issuer] != nil {
 		return errors.New("declared twice")
 	}
@@ -133,6 +135,9 @@ func (e *Engine) open(ctx context.Context, d Declaration) error {
 		return err
 	}
 	s := &served{Realm: r, tokens: token.New(r)}
+	if s.revocations, err = revocationstream.NewHub(r, after); err != nil {
+		return err
+	}
 	e.byID[id], e.byIssuer[d.Service.Issuer] = s, s
 	return nil
 }
@@ -154,7 +159,7 @@ func (e *Engine) openKeys(ctx context.Context, s *model.Service, clients []model
 		algs = append(algs, string(model.RSAOAEP256), string(model.ECDHES))
 	}
 	for _, c := range clients {
-		wanted = append(wanted, c.IDTokenSignAlg, c.UserInfoSignAlg)
+		wanted = append(wanted, c.IDTokenSignAlg, c.UserInfoSignAlg, c.IntrospectionSignAlg)
 		switch {
 		case c.RequestEncryptionAlg.RSA():
 			algs = append(algs, string(model.RSAOAEP256))
@@ -185,6 +190,7 @@ func givenKeys(s *model.Service, clients []model.Client, now time.Time) (*keys.R
 	}
 	check("access_token_sign_alg", s.AccessTokenSignAlg)
 	for _, c := range clients {
+		check("client "+c.Alias+": introspection_sign_alg", c.IntrospectionSignAlg)
 		if s.OpenID() && (c.Allows(model.GrantAuthorizationCode) || c.Allows(model.GrantImplicit) || c.Allows(model.GrantPassword)) {
 			check("client "+c.Alias+": id_token_sign_alg", c.IDTokenSignAlg)
 			check("client "+c.Alias+": user_info_sign_alg", c.UserInfoSignAlg)
@@ -204,10 +210,13 @@ func (nowhere) Do(context.Context, fetch.Request) (fetch.Response, error) {
 	return fetch.Response{}, fetch.ErrForbidden
 }
 
-// Close stops following the store's changes, and lets logout tokens that are
-// being delivered arrive for a few seconds; the others stay in the store for
-// another engine. The store stays open.
+// Close ends the revocation streams, stops following the store's changes, and
+// lets logout tokens that are being delivered arrive for a few seconds; the
+// others stay in the store for another engine. The store stays open.
 func (e *Engine) Close() {
+	for _, s := range e.byID {
+		s.revocations.Close()
+	}
 	e.logouts.Close()
 	e.unfollow()
 	close(e.reload)
@@ -216,14 +225,13 @@ func (e *Engine) Close() {
 
 // changed is told of every change, and must not call the store itself.
 func (e *Engine) changed(c model.Change) {
-	switch c.Kind {
-	case model.ChangeClient:
-		if s := e.byID[c.Service]; s != nil {
+	if s := e.byID[c.Service]; s != nil {
+		if c.Kind == model.ChangeClient {
 			s.ForgetClient(c.Ref)
 		}
-		return
-	case model.ChangeKeys:
-	default:
+		s.revocations.Wake()
+	}
+	if c.Kind != model.ChangeKeys {
 		return
 	}
 	select {

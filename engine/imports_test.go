@@ -25,8 +25,9 @@ var rules = []struct {
 	{"engine/store", []string{"engine/model"}},
 	{"engine/internal", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/internal"}},
 	{"engine", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/internal"}},
-	{"introspect", []string{"engine"}},
+	{"introspect", []string{"engine", "introspect"}},
 	{"caddymodule", []string{"engine", "introspect", "caddymodule"}},
+	{"examples", []string{"engine", "introspect", "caddymodule"}},
 }
 
 // The design's rule on imports: who may import whom; nothing outside
@@ -62,7 +63,7 @@ func TestImportRule(t *testing.T) {
 }
 
 func checkImport(t *testing.T, folder, file, imported string) {
-	inCaddy := folder == "caddymodule" || strings.HasPrefix(folder, "caddymodule/")
+	inCaddy := folder == "caddymodule" || strings.HasPrefix(folder, "caddymodule/") || strings.HasPrefix(folder, "examples/")
 	if strings.HasPrefix(imported, "github.com/caddyserver/") && !inCaddy {
 		t.Errorf("%s/%s imports Caddy", folder, file)
 	}
@@ -91,7 +92,7 @@ func checkImport(t *testing.T, folder, file, imported string) {
 // engine/internal's packages import each other only downwards: Go refuses
 // cycles, and this order says which way is down.
 func TestInternalImportsPointDown(t *testing.T) {
-	order := []string{"oautherr", "params", "keys", "jose", "realm", "clientauth", "mint", "authorize", "logout", "token", "introspection", "revocation", "userinfo", "metadata", "registration"}
+	order := []string{"oautherr", "params", "keys", "jose", "realm", "clientauth", "mint", "authorize", "logout", "token", "introspection", "revocation", "revocationstream", "userinfo", "metadata", "registration"}
 	rank := map[string]int{}
 	for i, name := range order {
 		rank[name] = i + 1

@@ -42,7 +42,8 @@ func TestServiceConfiguration(t *testing.T) {
 	want := map[string]any{
 		"issuer": issuer, "authorization_endpoint": issuer + "/authorize", "token_endpoint": issuer + "/oauth/token",
 		"revocation_endpoint": issuer + "/revoke", "introspection_endpoint": issuer + "/introspect",
-		"jwks_uri": issuer + "/jwks", "userinfo_endpoint": issuer + "/userinfo", "op_tos_uri": "https://as.example.com/tos",
+		"gatehouse_revocation_stream_endpoint": issuer + "/revocations",
+		"jwks_uri":                             issuer + "/jwks", "userinfo_endpoint": issuer + "/userinfo", "op_tos_uri": "https://as.example.com/tos",
 		"authorization_response_iss_parameter_supported": true, "claims_parameter_supported": true,
 		"request_parameter_supported": true, "request_uri_parameter_supported": true, "require_request_uri_registration": true,
 		"response_types_supported":                      []any{"code"},

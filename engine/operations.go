@@ -93,6 +93,16 @@ func (e *Engine) Revocation(ctx context.Context, service model.ID, req Revocatio
 	return revocation.Process(ctx, s.Realm, req)
 }
 
+// RevocationStream lets a gateway follow what is revoked. The error may be
+// ErrTooManyFollowers, for which it comes again later.
+func (e *Engine) RevocationStream(ctx context.Context, service model.ID, req RevocationStreamRequest) (*RevocationStreamResponse, error) {
+	s, err := e.service(service)
+	if err != nil {
+		return nil, err
+	}
+	return s.revocations.Open(ctx, req)
+}
+
 // RevokeToken ends a token whoever holds it. It reports whether there was one.
 func (e *Engine) RevokeToken(ctx context.Context, service model.ID, token string) (bool, error) {
 	s, err := e.service(service)

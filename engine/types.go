@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/registration"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/revocation"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/revocationstream"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/token"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/userinfo"
 )
@@ -36,6 +37,11 @@ type (
 
 	RevocationRequest  = revocation.Request
 	RevocationResponse = revocation.Response
+
+	RevocationStreamRequest  = revocationstream.Request
+	RevocationStreamResponse = revocationstream.Response
+	// RevocationStream is what is revoked from now on, or from some time ago.
+	RevocationStream = revocationstream.Stream
 
 	UserInfoRequest       = userinfo.Request
 	UserInfoResponse      = userinfo.Response
@@ -93,3 +99,6 @@ var ErrKeysGiven = keys.ErrGiven
 
 // ErrWrongMasterKey says that the store was sealed under another master key.
 var ErrWrongMasterKey = keys.ErrWrongMaster
+
+// ErrTooManyFollowers says that a service has as many revocation streams as it may.
+var ErrTooManyFollowers = revocationstream.ErrTooMany

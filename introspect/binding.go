@@ -1,7 +1,6 @@
 package introspect
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 )
@@ -40,16 +39,25 @@ type Binding struct {
 // Confirm implements [Guard.Confirm]. A token that is bound to both a key and a
 // certificate needs both. The key comes last, since a proof can be used once.
 func (b *Binding) Confirm(r *http.Request, c Credentials, f *Facts) error {
-	key, certificate, err := boundTo(f)
+	const unknown = "The access token is bound to its sender in a way that is not known here."
+	key, certificate := c.Scheme == SchemeDPoP || strings.EqualFold(f.TokenType, SchemeDPoP), false
+	cnf, _ := f.Claims["cnf"].(map[string]any)
+	for name := range cnf {
+		switch name {
+		case ConfirmJKT:
+			key = true
+		case ConfirmX5T:
+			certificate = true
+		default: // to pass over it would be to confirm it
+			return unconfirmed(c, unknown)
+		}
+	}
 	switch {
-	case err != nil:
-		return unconfirmed(c, "The access token is bound to its sender in a way that is not known here.", err)
-	case c.Scheme == SchemeDPoP, strings.EqualFold(f.TokenType, SchemeDPoP):
-		key = true
-	case !key && !certificate && f.SenderConstrained():
-		return unconfirmed(c, "The access token is of a type that is not known here.", nil)
-	case !key && !certificate && b.Required:
-		return unconfirmed(c, "This resource wants access tokens that are bound to their sender.", nil)
+	case key || certificate:
+	case f.SenderConstrained():
+		return unconfirmed(c, unknown)
+	case b.Required:
+		return unconfirmed(c, "This resource wants access tokens that are bound to their sender.")
 	}
 	if certificate {
 		if err := confirmBy(b.MTLS, r, c, f); err != nil {
@@ -64,38 +72,14 @@ func (b *Binding) Confirm(r *http.Request, c Credentials, f *Facts) error {
 
 func confirmBy(by Confirmer, r *http.Request, c Credentials, f *Facts) error {
 	if by == nil {
-		return unconfirmed(c, "The access token is bound to its sender in a way that is not accepted here.", nil)
+		return unconfirmed(c, "The access token is bound to its sender in a way that is not accepted here.")
 	}
 	return by.Confirm(r, c, f)
 }
 
-// boundTo reads what a token is bound to. Whoever does not understand a member
-// of cnf cannot have confirmed it (RFC 7800 §3.1 leaves that to the application).
-func boundTo(f *Facts) (key, certificate bool, err error) {
-	cnf := f.Claims["cnf"]
-	if cnf == nil {
-		return false, false, nil
-	}
-	members, _ := cnf.(map[string]any)
-	if len(members) == 0 {
-		return false, false, errors.New("cnf has no members")
-	}
-	for name := range members {
-		switch name {
-		case ConfirmJKT:
-			key = true
-		case ConfirmX5T:
-			certificate = true
-		default:
-			return false, false, errors.New("cnf has a member other than " + ConfirmJKT + " and " + ConfirmX5T)
-		}
-	}
-	return key, certificate, nil
-}
-
 // unconfirmed refuses credentials whose token their sender may not use.
-func unconfirmed(c Credentials, description string, cause error) *Refusal {
-	refusal := invalidToken(description)
-	refusal.Scheme, refusal.Cause = c.Scheme, cause
+func unconfirmed(c Credentials, description string) error {
+	refusal := invalidToken(ReasonProof, description)
+	refusal.Scheme = c.Scheme
 	return refusal
 }

@@ -165,7 +165,7 @@ func (d *Derivation[T]) board(ctx context.Context, s *slot[T], token string, f *
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, now := s.value.Load(), d.options.Now().UnixNano()
-	if s.making == nil && (v == nil || now >= v.renew) && d.enter() {
+	if s.making == nil && (!v.holds(now) || now >= v.renew) && d.enter() {
 		s.making = &making[T]{done: make(chan struct{})}
 		go d.run(context.WithoutCancel(ctx), s, s.making, token, f)
 	}

@@ -1,6 +1,7 @@
 package introspect
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,10 +10,21 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
 // WellKnown is where a resource's metadata starts (RFC 9728 §3).
 const WellKnown = "/.well-known/oauth-protected-resource"
+
+const (
+	// DefaultMetadataLifetime is that of [SignedMetadata]'s JWT.
+	DefaultMetadataLifetime = 2 * time.Hour
+
+	metadataMaxAge = time.Hour
+	// typeSignedMetadata is of our own making, since RFC 9728 names none.
+	typeSignedMetadata = "resource-metadata+jwt"
+)
 
 // Metadata is a protected resource's metadata document (RFC 9728 §2).
 type Metadata struct {
@@ -35,6 +47,78 @@ type Metadata struct {
 // ServeHTTP answers with the document (RFC 9728 §3.2). It is public, and
 // browsers' scripts may read it wherever they come from.
 func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	serveMetadata(w, r, metadataMaxAge, func() ([]byte, error) { return json.Marshal(m) })
+}
+
+// SignedMetadata serves a resource's metadata with signed_metadata in it (RFC
+// 9728 §2.2). It is set before use and not changed after; it is then safe for
+// concurrent use.
+//
+// Anybody can read the JWT. Its typ says that it is no access token (RFC 8725
+// §3.11), to those who look: where it might meet a resource that does not, it
+// should be signed with keys of its own (§3.12).
+type SignedMetadata struct {
+	Metadata *Metadata
+	// Issuer is who attests to the metadata: the JWT's iss.
+	Issuer string
+	// Sign makes a JWT of a typ and claims, a JSON object.
+	Sign func(typ string, claims []byte) (string, error)
+	// Lifetime is that of the JWT, which is made anew when half of it is over;
+	// 0 means [DefaultMetadataLifetime]. The key must be published as long.
+	Lifetime time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	mu    sync.Mutex
+	body  []byte
+	renew time.Time // when body is made anew
+}
+
+// ServeHTTP answers with the document, as [Metadata.ServeHTTP] does, or with 503
+// if it cannot be signed: one that says less would pass for a resource that
+// does not sign.
+func (s *SignedMetadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	serveMetadata(w, r, min(metadataMaxAge, s.lifetime()/2), s.document)
+}
+
+func (s *SignedMetadata) lifetime() time.Duration { return cmp.Or(s.Lifetime, DefaultMetadataLifetime) }
+
+// document is the metadata with its signed form.
+func (s *SignedMetadata) document() ([]byte, error) {
+	now := time.Now
+	if s.Now != nil {
+		now = s.Now
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	issued := now()
+	if s.body != nil && issued.Before(s.renew) {
+		return s.body, nil
+	}
+	claims, err := json.Marshal(struct {
+		Issuer    string `json:"iss"`
+		IssuedAt  int64  `json:"iat"`
+		ExpiresAt int64  `json:"exp"`
+		*Metadata
+	}{s.Issuer, issued.Unix(), issued.Add(s.lifetime()).Unix(), s.Metadata})
+	if err != nil {
+		return nil, err
+	}
+	signed, err := s.Sign(typeSignedMetadata, claims)
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(struct {
+		*Metadata
+		Signed string `json:"signed_metadata"`
+	}{s.Metadata, signed})
+	if err == nil {
+		s.body, s.renew = body, issued.Add(s.lifetime()/2)
+	}
+	return body, err
+}
+
+func serveMetadata(w http.ResponseWriter, r *http.Request, maxAge time.Duration, document func() ([]byte, error)) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -42,14 +126,14 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := json.Marshal(m)
-	if err != nil { // strings and booleans: cannot fail
-		w.WriteHeader(http.StatusInternalServerError)
+	body, err := document()
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "public, max-age=3600")
+	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(int64(maxAge/time.Second), 10))
 	_, _ = w.Write(body) // the client may be gone
 }
 

@@ -1,11 +1,9 @@
 package introspect
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -149,74 +147,4 @@ func (r *factsReader) ref(name string) Ref {
 	}
 	subject, _ := members["subject"].(string)
 	return Ref{Service: id("service"), Token: id("token"), Grant: id("grant"), Client: id("client"), Subject: subject}
-}
-
-func parseObject(body []byte) (map[string]any, error) {
-	if len(body) > MaxFactsBytes {
-		return nil, fmt.Errorf("more than %d bytes", MaxFactsBytes)
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	value, err := parseValue(d, maxFactsDepth)
-	if err != nil {
-		return nil, err
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, errors.New("not a JSON object")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
-	}
-	return object, nil
-}
-
-func parseValue(d *json.Decoder, depth int) (any, error) {
-	token, err := d.Token()
-	if err != nil {
-		return nil, errors.New("not JSON") // the decoder's words quote the input
-	}
-	delim, ok := token.(json.Delim)
-	switch {
-	case !ok:
-		return token, nil
-	case depth == 0:
-		return nil, errors.New("nested too deeply")
-	case delim == '[':
-		return parseArray(d, depth-1)
-	default:
-		return parseMembers(d, depth-1)
-	}
-}
-
-func parseArray(d *json.Decoder, depth int) (any, error) {
-	values := []any{}
-	for d.More() {
-		v, err := parseValue(d, depth)
-		if err != nil {
-			return nil, err
-		}
-		values = append(values, v)
-	}
-	_, err := d.Token()
-	return values, err
-}
-
-func parseMembers(d *json.Decoder, depth int) (any, error) {
-	members := map[string]any{}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, errors.New("not JSON")
-		}
-		key, _ := name.(string)
-		if _, twice := members[key]; twice {
-			return nil, errors.New("a name is there twice")
-		}
-		if members[key], err = parseValue(d, depth); err != nil {
-			return nil, err
-		}
-	}
-	_, err := d.Token()
-	return members, err
 }

@@ -35,9 +35,43 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		acr        <value...>
 //		max_age    <duration>
 //		expression <CEL expression>
+//		dpop {
+//			origin     <origin>
+//			nonce
+//			algorithms <alg...>
+//			max_age    <duration>
+//		}
+//		mtls {
+//			client_cert_header
+//		}
+//		sender_constrained
 //		realm      <realm>
-//		resource   <url>
+//		resource   <url> {
+//			name             <text>
+//			documentation    <url>
+//			policy           <url>
+//			terms_of_service <url>
+//			signed
+//		}
 //		forward    <claim> <header>
+//		upstream   unchanged|nothing
+//		upstream   jwt {
+//			issuer   <text>
+//			audience <text...>
+//			lifetime <duration>
+//			claims   <name...>|*
+//			header   <name>
+//		}
+//		upstream   exchange <token endpoint> {
+//			client_id            <client_id>
+//			client_secret        <secret>
+//			audience             <text...>
+//			resource             <url...>
+//			scope                <scope...>
+//			requested_token_type <type>
+//			header               <name>
+//			trust                <file...>
+//		}
 //		optional
 //		uncached
 //		audit
@@ -69,6 +103,9 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, name string) error {
 	if known, err := h.CacheSettings.Unmarshal(d, name, args); known {
 		return err
 	}
+	if known, err := h.Sender.unmarshal(d, name, args); known {
+		return err
+	}
 	if n, ok := arguments[name]; ok && len(args) != n.count && (n.count >= 0 || len(args) == 0) {
 		return d.Errf("%s: expected %s", name, n.text)
 	}
@@ -78,7 +115,13 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, name string) error {
 	case "realm":
 		h.Realm = args[0]
 	case "resource":
-		h.Resource = args[0]
+		return h.About.unmarshal(d, args)
+	case "upstream":
+		if h.Upstream != nil {
+			return d.Err("upstream: is there twice")
+		}
+		h.Upstream = new(Upstream)
+		return h.Upstream.unmarshal(d, args)
 	case "forward":
 		h.Forward = append(h.Forward, introspect.Forward{Claim: args[0], Header: args[1]})
 		if _, err := introspect.NewHeaders(h.Forward...); err != nil {
@@ -91,7 +134,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, name string) error {
 	case "audit":
 		h.Audit = true
 	default:
-		return d.Errf("gatehouse_bearer: unknown option %q; expected introspectors, %s, expression, realm, resource, forward, optional, uncached, audit, cache_size, cache_ttl or cache_negative_ttl", name, policyOptions)
+		return d.Errf("gatehouse_bearer: unknown option %q; expected introspectors, %s, expression, dpop, mtls, sender_constrained, realm, resource, forward, upstream, optional, uncached, audit, cache_size, cache_ttl or cache_negative_ttl", name, policyOptions)
 	}
 	return nil
 }
@@ -103,7 +146,6 @@ var arguments = map[string]struct {
 }{
 	"introspectors": {-1, "at least one name"},
 	"realm":         {1, "one realm"},
-	"resource":      {1, "one URL"},
 	"forward":       {2, "a claim and a header"},
 	"optional":      {0, "no arguments"},
 	"uncached":      {0, "no arguments"},

@@ -3,10 +3,9 @@
 package bearer
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"sync"
+	"net/url"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/introspect"
+	"github.com/gatehouse-auth/gatehouse/introspect/mtls"
+	"github.com/gatehouse-auth/gatehouse/introspect/upstream"
 )
 
 func init() {
@@ -34,12 +35,14 @@ type Handler struct {
 	Expression string `json:"expression,omitempty"`
 	// Realm is the realm in challenges.
 	Realm string `json:"realm,omitempty"`
-	// Resource is this API's resource identifier: its URL. With it, the
-	// metadata of RFC 9728 is served and named in challenges.
-	Resource string `json:"resource,omitempty"`
+	About
+	Sender
 	// Forward sends claims to the API as headers. What clients send under
 	// these names is taken away, in every spelling.
 	Forward []introspect.Forward `json:"forward,omitempty"`
+	// Upstream says what the API gets in the place of the client's token.
+	// Default: the token, unchanged.
+	Upstream *Upstream `json:"upstream,omitempty"`
 	// Optional lets requests without a token through. A token that is given
 	// must be good.
 	Optional bool `json:"optional,omitempty"`
@@ -57,14 +60,20 @@ type Handler struct {
 	introspectors []*serving.Introspector
 	headers       *introspect.Headers
 	expression    *expression
-	metadata      *introspect.Metadata
+	mtls          *mtls.Verifier
+	target        func(*http.Request) *url.URL // that DPoP proofs must name
+	document      *introspect.Metadata
 	metadataPath  string
+	keys          *serving.Keys
 	logger        *zap.Logger
 	auditLog      *zap.Logger
 
-	guard introspect.Guard // its introspector is there once the app has started
-	once  sync.Once
-	fault error
+	// What is there once the app has started.
+	guard    introspect.Guard
+	upstream upstream.Upstream
+	metadata http.Handler     // nil: the API has no name
+	signer   *upstream.Signer // nil: nothing is signed here
+	held     []func()         // what Cleanup gives back
 }
 
 // CaddyModule returns the Caddy module information.
@@ -98,21 +107,41 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 			return fmt.Errorf("expression: %w", err)
 		}
 	}
+	if err := h.checkSender(); err != nil {
+		return err
+	}
+	if err := h.Upstream.check(h); err != nil {
+		return fmt.Errorf("upstream: %w", err)
+	}
+	if h.ownsKeys() || h.DPoP != nil && h.DPoP.Nonce {
+		h.keys = h.app.Keys()
+	}
 	if err := h.reserve(); err != nil {
 		return err
 	}
+	h.app.AtStart(h.start)
 	return h.describeResource()
+}
+
+// Cleanup gives back what outlives a configuration, and ends the rest.
+func (h *Handler) Cleanup() error {
+	for _, release := range h.held {
+		release()
+	}
+	return nil
 }
 
 // ServeHTTP checks a request and sends it on, or refuses it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.headers.StripRequest(r) // first, on every path and method
-	if h.metadata != nil && r.URL.Path == h.metadataPath {
-		h.metadata.ServeHTTP(w, r)
-		return nil
+	if h.mtls != nil {
+		h.mtls.StripHeaders(r)
 	}
-	if err := h.ready(r.Context()); err != nil {
+	if _, err := h.app.Running(r.Context()); err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+	}
+	if h.publish(w, r) {
+		return nil
 	}
 	facts, refusal := h.authorize(r)
 	h.tell(r, facts, refusal)
@@ -145,13 +174,22 @@ func (h *Handler) Describe() Description {
 	return d
 }
 
-// ready waits until the app has started.
-func (h *Handler) ready(ctx context.Context) error {
-	if _, err := h.app.Running(ctx); err != nil {
+// start puts together what needs the app to be open. What outlives reloads is
+// taken now, while the configuration before still holds it.
+func (h *Handler) start() (err error) {
+	if h.guard.Introspector, err = h.open(); err != nil {
 		return err
 	}
-	h.once.Do(func() { h.guard.Introspector, h.fault = h.open() })
-	return h.fault
+	keys := h.keys
+	if keys == nil {
+		keys = new(serving.Keys)
+	}
+	if err := h.bind(keys); err != nil {
+		return err
+	}
+	h.sign(keys)
+	h.upstream, err = h.Upstream.forward(h, keys)
+	return err
 }
 
 // authorize decides on a request, and makes the facts of its token known to
@@ -162,14 +200,22 @@ func (h *Handler) authorize(r *http.Request) (*introspect.Facts, *introspect.Ref
 		return facts, refusal
 	}
 	serving.Note(r, facts)
-	if facts == nil {
-		return nil, nil
+	if facts != nil {
+		refusal = h.expression.judge(r)
 	}
-	return facts, h.expression.judge(r)
+	if refusal != nil {
+		return facts, refusal
+	}
+	var credentials introspect.Credentials
+	if h.Upstream != nil { // to be replaced; Authorize has read the same
+		credentials, _ = introspect.ReadCredentials(r, h.guard.MaxTokenLength)
+	}
+	return facts, h.upstream.Apply(r, credentials, facts)
 }
 
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

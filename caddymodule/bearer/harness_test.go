@@ -96,14 +96,18 @@ type site struct {
 	admin  *http.Client
 }
 
-// start runs these options and these routes; again, it reloads.
-func start(t *testing.T, folder, options, routes string) *site {
-	t.Helper()
+// tryStart runs these options and these routes; again, it reloads.
+func tryStart(folder, options, routes string) error {
 	config, err := adapt(fmt.Sprintf("{\n\tadmin unix/%[1]s/admin.sock\n\tstorage file_system %[1]s/caddy\n\tlog {\n\t\toutput file %[1]s/log\n\t\tlevel DEBUG\n\t}\n\tgatehouse {\n%[2]s\n\t}\n}\nhttp:// {\n\tbind unix/%[1]s/http.sock\n\tlog\n%[3]s\n}", folder, options, routes))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := caddy.Load(config, true); err != nil {
+	return caddy.Load(config, true)
+}
+
+func start(t *testing.T, folder, options, routes string) *site {
+	t.Helper()
+	if err := tryStart(folder, options, routes); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })

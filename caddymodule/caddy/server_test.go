@@ -24,6 +24,7 @@ const patience = 20 * time.Second
 // server is a running Caddy with Gatehouse in it.
 type server struct {
 	t       *testing.T
+	binary  string // the Caddy that runs
 	cmd     *exec.Cmd
 	env     []string
 	folder  string // holds its data and its configuration
@@ -85,7 +86,7 @@ func reads(t *testing.T, paths ...string) {
 func prepare(t *testing.T, config string) *server {
 	t.Helper()
 	folder := t.TempDir()
-	s := &server{t: t, folder: folder, config: config}
+	s := &server{t: t, binary: binary, folder: folder, config: config}
 	s.env = append(os.Environ(), "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder)
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -151,7 +152,7 @@ func freePort(t *testing.T) string {
 // start starts the server and waits until it serves.
 func (s *server) start() {
 	s.t.Helper()
-	s.launch(exec.Command(binary, "run", "--config", s.config))
+	s.launch(exec.Command(s.binary, "run", "--config", s.config))
 	wait(s.t, "the server to start", func() error {
 		if strings.Contains(s.output.String(), "serving initial configuration") {
 			return nil
@@ -236,7 +237,7 @@ func (s *server) command(stdin string, args ...string) (stdout, stderr string, e
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, s.binary, args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = root, s.env, strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

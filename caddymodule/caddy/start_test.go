@@ -14,7 +14,7 @@ import (
 // refused starts a server that must not start, and returns what it said.
 func (s *server) refused() string {
 	s.t.Helper()
-	s.launch(exec.Command(binary, "run", "--config", s.config))
+	s.launch(exec.Command(s.binary, "run", "--config", s.config))
 	select {
 	case <-s.exited:
 	case <-time.After(patience):

@@ -74,20 +74,26 @@ func (h *Handler) password(run *running, r *http.Request, asked *engine.TokenRes
 	}
 }
 
-// introspection is RFC 7662 §2.
+// introspection is RFC 7662 §2, and RFC 9701 §4 for who accepts a JWT.
 func (h *Handler) introspection(run *running, w http.ResponseWriter, r *http.Request) error {
 	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
 	resp, err := run.engine.StandardIntrospection(r.Context(), run.service.ID,
-		engine.StandardIntrospectionRequest{Parameters: parameters, Basic: basic})
+		engine.StandardIntrospectionRequest{Parameters: parameters, Basic: basic, JWT: accepts(r, introspectionJWT)})
 	if err != nil {
 		return err
+	}
+	if resp.Action == model.ActionJWT {
+		write(w, http.StatusOK, introspectionJWT, resp.ResponseContent)
+		return nil
 	}
 	answer(w, run, resp.Action, resp.ResponseContent)
 	return nil
 }
+
+const introspectionJWT = "application/token-introspection+jwt"
 
 // revocation is RFC 7009 §2.
 func (h *Handler) revocation(run *running, w http.ResponseWriter, r *http.Request) error {

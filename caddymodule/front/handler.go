@@ -50,6 +50,8 @@ type Handler struct {
 	endpoints map[string]endpoint
 	logger    *zap.Logger
 
+	shutdowns sync.Map // *http.Server: a context.Context that ends when it shuts down
+
 	once    sync.Once
 	running *running
 	failure error
@@ -131,6 +133,8 @@ func (h *Handler) layOut(base string) {
 			endpoint{name: "revocation", methods: post, cors: true, serve: (*Handler).revocation}},
 		{s.IntrospectionEndpoint, "/api/auth/introspection/direct/", s.DirectIntrospection,
 			endpoint{name: "introspection", methods: post, serve: (*Handler).introspection}},
+		{s.RevocationStreamEndpoint, "", false,
+			endpoint{name: "revocation stream", methods: post, serve: (*Handler).revocationStream}},
 		{s.JWKSURI, "/api/service/jwks/get/direct/", s.DirectJWKS,
 			endpoint{name: "jwks", methods: read, cors: true, serve: (*Handler).jwks}},
 		{s.UserInfoEndpoint, "/api/auth/userinfo/direct/", s.DirectUserInfo,
@@ -140,7 +144,7 @@ func (h *Handler) layOut(base string) {
 		if there {
 			h.put(e.address, e.endpoint)
 		}
-		if s.APIKey == "" {
+		if s.APIKey == "" || e.direct == "" {
 			continue
 		}
 		if !e.enabled || !there {

@@ -36,6 +36,7 @@ type front struct {
 	state       *serving.State
 	serving.App // what the front does not use
 	declared    model.Service
+	clients     []model.Client
 	service     *model.Service // as the engine has it
 }
 
@@ -70,6 +71,7 @@ func newFront(t *testing.T, settings model.Settings) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.clients = []model.Client{web}
 	st, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db"), SweepInterval: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +80,7 @@ func newFront(t *testing.T, settings model.Settings) *front {
 	f.state.Store = st
 	f.state.Engine, err = engine.New(t.Context(), engine.Options{
 		Store: st, MasterKey: engine.MasterKey{1}, Subjects: f, Fetch: f.state.Fetch,
-		Services: []engine.Declaration{{Service: f.declared, Clients: []model.Client{web}}},
+		Services: []engine.Declaration{{Service: f.declared, Clients: f.clients}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,11 +2,13 @@ package front
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -44,6 +46,22 @@ func form(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
 		return "", &httpError{http.StatusBadRequest, "invalid_request", "the request body could not be read"}
 	}
 	return buf.String(), nil
+}
+
+// accepts reports whether the request asks for a media type by its name
+// (RFC 9110 §12.5.1); wildcards ask for what is usual.
+func accepts(r *http.Request, media string) bool {
+	for _, header := range r.Header.Values("Accept") {
+		for item := range strings.SplitSeq(header, ",") {
+			name, parameters, err := mime.ParseMediaType(item)
+			if err != nil || name != media {
+				continue
+			}
+			weight, err := strconv.ParseFloat(cmp.Or(parameters["q"], "1"), 64)
+			return err == nil && weight > 0
+		}
+	}
+	return false
 }
 
 // clientRequest reads the form and the Authorization header of a request that

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
+	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -122,6 +123,8 @@ func (h *Handler) finish(run *running, e endpoint, w http.ResponseWriter, r *htt
 		return h.refuse(run, e, w, r, bad.status, bad.description)
 	case errors.Is(err, context.Canceled):
 		return caddyhttp.Error(499, err) // the client has gone
+	case errors.Is(err, engine.ErrTooManyFollowers):
+		return h.later(run, e, w, r, "a follower was turned away", err)
 	case errors.Is(err, login.ErrUnavailable), errors.Is(err, login.ErrBusy):
 		return h.later(run, e, w, r, "nobody can be authenticated", err)
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):

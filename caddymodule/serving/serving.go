@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/introspect"
+	"github.com/gatehouse-auth/gatehouse/introspect/upstream"
 )
 
 // App is the gatehouse app as its handlers see it. They reach it by Find while
@@ -30,8 +31,13 @@ type App interface {
 	Introspector(name string) (*Introspector, error)
 	// EngineOf reserves the engine of a service, with a cache of these settings.
 	EngineOf(service *model.Service, cache CacheSettings) *Introspector
+	// Keys reserves the gateway's own keys, which are there once the app runs.
+	Keys() *Keys
 	// Introspectors are the names of those that the configuration declares.
 	Introspectors() []string
+	// AtStart has a function called once the app has opened everything, before
+	// it serves. An error stops the start.
+	AtStart(func() error)
 	// Refused counts a request that a gateway refused. The app runs by then.
 	Refused(realm string, reason introspect.Reason)
 	// Running waits until the app has started. Caddy starts apps in no order,
@@ -66,6 +72,13 @@ type State struct {
 	Store    store.Store
 	Accounts map[model.ID]*login.Accounts
 	Fetch    engine.Fetcher // for the callbacks and the social networks of services
+}
+
+// Keys are a gateway's own: for what it signs, and for the nonces of DPoP. All
+// nodes that share Caddy's storage, or the file that is given, have the same.
+type Keys struct {
+	Signer *upstream.Signer
+	Nonce  []byte
 }
 
 // ErrNoServices says that the configuration declares no service.

@@ -12,7 +12,7 @@ const (
 	ActionForbidden     Action = "FORBIDDEN"      // 403, the content is WWW-Authenticate
 	ActionOK            Action = "OK"             // 200 with the content, if there is any
 	ActionJSON          Action = "JSON"           // 200 with the content as JSON
-	ActionJWT           Action = "JWT"            // 200 with the content as application/jwt
+	ActionJWT           Action = "JWT"            // 200 with the content as a JWT, of the media type that the operation has
 	ActionCreated       Action = "CREATED"        // 201 with the content as JSON
 	ActionUpdated       Action = "UPDATED"        // 200 with the content as JSON
 	ActionDeleted       Action = "DELETED"        // 204

@@ -21,4 +21,15 @@ type Change struct {
 	Kind    ChangeKind
 	Ref     ID
 	Subject string
+	At      int64 // when it was written, in Unix milliseconds
+}
+
+// Place is a place in the change feed: behind the change of that number.
+type Place struct {
+	// Feed names the sequence, apart from that of any other store.
+	Feed string
+	Seq  int64
+	// At is the At of that change. A store that was restored from a backup gives
+	// the same numbers again, but not at the same times.
+	At int64
 }

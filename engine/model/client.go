@@ -53,6 +53,10 @@ type Client struct {
 	RefreshTokenDuration        int64
 	SingleAccessTokenPerSubject bool
 
+	IntrospectionSignAlg       SignAlg // empty: what is usual
+	IntrospectionEncryptionAlg EncAlg
+	IntrospectionEncryptionEnc ContentEnc
+
 	IDTokenSignAlg        SignAlg
 	IDTokenEncryptionAlg  EncAlg
 	IDTokenEncryptionEnc  ContentEnc
@@ -119,12 +123,12 @@ func (c *Client) LogsOut() bool {
 // UsesSecret reports whether the secret is a key to sign or encrypt with, so
 // that its hash is not enough (OpenID Connect Core §10.1, §10.2).
 func (c *Client) UsesSecret() bool {
-	for _, alg := range []SignAlg{c.IDTokenSignAlg, c.UserInfoSignAlg, c.RequestSignAlg} {
+	for _, alg := range []SignAlg{c.IDTokenSignAlg, c.UserInfoSignAlg, c.IntrospectionSignAlg, c.RequestSignAlg} {
 		if alg.Symmetric() {
 			return true
 		}
 	}
-	for _, alg := range []EncAlg{c.IDTokenEncryptionAlg, c.UserInfoEncryptionAlg, c.RequestEncryptionAlg} {
+	for _, alg := range []EncAlg{c.IDTokenEncryptionAlg, c.UserInfoEncryptionAlg, c.IntrospectionEncryptionAlg, c.RequestEncryptionAlg} {
 		if alg.Symmetric() {
 			return true
 		}

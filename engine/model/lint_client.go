@@ -60,7 +60,7 @@ var clientRules = []rule[pairing]{
 		func(p pairing) []string { return yes(p.RequestSignAlg == AlgNone) }},
 	{Warning, "id_token_encryption_alg", "% has been broken by padding oracles", "use RSA-OAEP-256 or ECDH-ES", "RFC 8725 section 3.2",
 		func(p pairing) (list []string) {
-			for _, alg := range []EncAlg{p.IDTokenEncryptionAlg, p.UserInfoEncryptionAlg, p.RequestEncryptionAlg} {
+			for _, alg := range []EncAlg{p.IDTokenEncryptionAlg, p.UserInfoEncryptionAlg, p.IntrospectionEncryptionAlg, p.RequestEncryptionAlg} {
 				if alg == "RSA1_5" && list == nil {
 					list = append(list, string(alg))
 				}

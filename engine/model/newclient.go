@@ -85,6 +85,7 @@ func (c *Client) encryptions() []encryption {
 		{"request", &c.RequestEncryptionAlg, &c.RequestEncryptionEnc},
 		{"id_token", &c.IDTokenEncryptionAlg, &c.IDTokenEncryptionEnc},
 		{"user_info", &c.UserInfoEncryptionAlg, &c.UserInfoEncryptionEnc},
+		{"introspection", &c.IntrospectionEncryptionAlg, &c.IntrospectionEncryptionEnc},
 	}
 }
 
@@ -160,7 +161,9 @@ func (c *Client) validateKeys() error {
 			return fmt.Errorf("%s_encryption_alg %s needs jwks or jwks_uri", e.name, *e.alg)
 		}
 	}
-	for name, alg := range map[string]SignAlg{"id_token": c.IDTokenSignAlg, "user_info": c.UserInfoSignAlg, "request": c.RequestSignAlg} {
+	for name, alg := range map[string]SignAlg{
+		"id_token": c.IDTokenSignAlg, "user_info": c.UserInfoSignAlg, "introspection": c.IntrospectionSignAlg, "request": c.RequestSignAlg,
+	} {
 		if err := c.secretSigns(name+"_sign_alg "+string(alg), alg); err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ type Service struct {
 	IntrospectionEndpoint             string
 	DirectIntrospection               bool
 	SupportedIntrospectionAuthMethods []ClientAuthMethod
+	RevocationStreamEndpoint          string
 
 	// Token
 	AccessTokenType             string
@@ -73,12 +74,13 @@ type Service struct {
 	SupportedClaims       []string
 
 	// JWK Set
-	JWKSURI                string
-	DirectJWKS             bool
-	JWKS                   string // JWK Set with private keys; empty: generated keys
-	KeyAlgs                []string
-	IDTokenSignatureKeyID  string
-	UserInfoSignatureKeyID string
+	JWKSURI                     string
+	DirectJWKS                  bool
+	JWKS                        string // JWK Set with private keys; empty: generated keys
+	KeyAlgs                     []string
+	IDTokenSignatureKeyID       string
+	UserInfoSignatureKeyID      string
+	IntrospectionSignatureKeyID string
 
 	// OIDC Endpoint
 	UserInfoEndpoint             string

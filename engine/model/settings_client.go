@@ -71,6 +71,12 @@ var clientTokenSettings = []Setting[Client]{
 		at("Token", "Refresh Token Duration", "Instead of the service's; 0 for the service's."),
 	flag("singleAccessTokenPerSubject", func(c *Client) *bool { return &c.SingleAccessTokenPerSubject }).
 		at("Token", "Single Access Token Per Subject", "A new access token ends the others of the same user at this client."),
+	enum("introspectionSignAlg", assertionAlgs, func(c *Client) *SignAlg { return &c.IntrospectionSignAlg }).
+		at("Token", "Introspection Signature Algorithm", "How introspection answers that this client wants as a JWT are signed (RFC 9701); RS256, if there is a key for it, when it is not set.").feeds("introspection_signed_response_alg"),
+	enum("introspectionEncryptionAlg", encAlgs, func(c *Client) *EncAlg { return &c.IntrospectionEncryptionAlg }).
+		at("Token", "Introspection Encryption Algorithm", "How the key of encrypted introspection answers is encrypted; not encrypted when it is not set.").feeds("introspection_encrypted_response_alg"),
+	enum("introspectionEncryptionEnc", contentEncs, func(c *Client) *ContentEnc { return &c.IntrospectionEncryptionEnc }).
+		at("Token", "Introspection Content Encryption", "A128CBC-HS256 when it is not set.").feeds("introspection_encrypted_response_enc"),
 }
 
 var clientIDTokenSettings = []Setting[Client]{

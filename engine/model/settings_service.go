@@ -23,6 +23,7 @@ var endpointPaths = []struct {
 	{func(s *Service) *string { return &s.TokenEndpoint }, "/token"},
 	{func(s *Service) *string { return &s.RevocationEndpoint }, "/revoke"},
 	{func(s *Service) *string { return &s.IntrospectionEndpoint }, "/introspect"},
+	{func(s *Service) *string { return &s.RevocationStreamEndpoint }, "/revocations"},
 	{func(s *Service) *string { return &s.UserInfoEndpoint }, "/userinfo"},
 	{func(s *Service) *string { return &s.JWKSURI }, "/jwks"},
 	{func(s *Service) *string { return &s.RegistrationEndpoint }, "/register"},

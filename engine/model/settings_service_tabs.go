@@ -93,6 +93,8 @@ var authorizationSettings = []Setting[Service]{
 		at("Authorization", "Direct Introspection Endpoint", "Serve it at /api/auth/introspection/direct/ and the API key too."),
 	enums("supportedIntrospectionAuthMethods", secretAuthMethods, func(s *Service) *[]ClientAuthMethod { return &s.SupportedIntrospectionAuthMethods }).
 		at("Authorization", "Client Authentication at the Introspection Endpoint", "The methods accepted there.").feeds("introspection_endpoint_auth_methods_supported"),
+	endpoint("revocationStreamEndpoint", func(s *Service) *string { return &s.RevocationStreamEndpoint }).
+		at("Authorization", "Revocation Stream Endpoint", "Where gateways elsewhere follow what is revoked; who may introspect may follow.").feeds("gatehouse_revocation_stream_endpoint"),
 }
 
 var tokenSettings = []Setting[Service]{
@@ -144,6 +146,8 @@ var jwkSetSettings = []Setting[Service]{
 		at("JWK Set", "ID Token Signature Key", "The key ID to sign ID tokens with, when there are several for the algorithm."),
 	text("userInfoSignatureKeyId", "ASCII, at most 100 characters", func(s *Service) *string { return &s.UserInfoSignatureKeyID }, checkASCII(maxName)).
 		at("JWK Set", "UserInfo Signature Key", "The key ID to sign userinfo answers with, when there are several for the algorithm."),
+	text("introspectionSignatureKeyId", "ASCII, at most 100 characters", func(s *Service) *string { return &s.IntrospectionSignatureKeyID }, checkASCII(maxName)).
+		at("JWK Set", "Introspection Signature Key", "The key ID to sign introspection answers with (RFC 9701), when there are several for the algorithm."),
 }
 
 var generatedAlgs = append(append([]EnumValue{}, asymmetricAlgs...),

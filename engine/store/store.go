@@ -115,4 +115,24 @@ type Feed interface {
 	// the store, and is never called concurrently with itself, nor after cancel
 	// has returned. f must not call cancel.
 	Subscribe(f func(model.Change)) (cancel func())
+	// Changes reads on from a place: those changes of the service that are among
+	// the next limit rows of the feed, whoever's they are, by their numbers. What
+	// it has gone past is complete: no change is committed later under a number
+	// at or below that of Next. Where numbers can be drawn in one order and
+	// committed in another, a store holds Next back until the lower ones are
+	// settled. Rows stay for an hour at least, so that who reads more often than
+	// that meets no gap.
+	Changes(ctx context.Context, service model.ID, after model.Place, limit int) (FeedPage, error)
+}
+
+// FeedPage is a piece of the feed.
+type FeedPage struct {
+	Changes []model.Change
+	// Next is where to go on. It is the place that was asked for when nothing
+	// has come since.
+	Next model.Place
+	// Gap: of what came behind the place that was asked for something may be gone,
+	// or it is no place of this feed, such as the zero one. There are no changes
+	// then, and Next is the end of the feed.
+	Gap bool
 }

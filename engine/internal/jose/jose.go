@@ -21,10 +21,11 @@ import (
 
 // Media types for the typ header.
 const (
-	TypeAccessToken = "at+jwt"     // RFC 9068 §2.1
-	TypeIDToken     = "JWT"        // RFC 7519 §5.1
-	TypeUserInfo    = "JWT"        // OpenID Connect Core §5.3.2 names none
-	TypeLogoutToken = "logout+jwt" // OpenID Connect Back-Channel Logout §2.4
+	TypeAccessToken   = "at+jwt"                  // RFC 9068 §2.1
+	TypeIDToken       = "JWT"                     // RFC 7519 §5.1
+	TypeUserInfo      = "JWT"                     // OpenID Connect Core §5.3.2 names none
+	TypeLogoutToken   = "logout+jwt"              // OpenID Connect Back-Channel Logout §2.4
+	TypeIntrospection = "token-introspection+jwt" // RFC 9701 §5
 )
 
 // MaxToken bounds a JWT of this engine that is verified, in bytes.

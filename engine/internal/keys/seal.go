@@ -72,6 +72,9 @@ type Derivation [32]byte
 const (
 	PurposeSuccession = "gatehouse refresh token succession"
 	PurposePairwise   = "gatehouse pairwise subjects"
+	PurposeRevocation = "gatehouse revoked subjects"
+	// PurposeConfiguration is followed by a digest of the configuration.
+	PurposeConfiguration = "gatehouse configuration "
 )
 
 // Derive returns the derivation key of a service for one purpose.

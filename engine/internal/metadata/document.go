@@ -109,6 +109,14 @@ func endpoints(r *realm.Realm, document map[string]any) {
 			document[name+"_auth_signing_alg_values_supported"] = algs
 		}
 	}
+	document["introspection_signing_alg_values_supported"] = r.Algs() // RFC 9701 §7
+	encrypts(document, "introspection")
+}
+
+// encrypts says by what answers of a kind can be encrypted: everything.
+func encrypts(document map[string]any, what string) {
+	document[what+"_encryption_alg_values_supported"] = model.EncAlgs
+	document[what+"_encryption_enc_values_supported"] = model.ContentEncs
 }
 
 // openID is what OpenID Connect adds.
@@ -120,10 +128,8 @@ func openID(r *realm.Realm, document map[string]any) {
 		algs = append([]model.SignAlg{model.AlgNone}, algs...) // in the code flow alone (Discovery §3)
 	}
 	document["id_token_signing_alg_values_supported"] = algs
-	for _, what := range []string{"id_token", "userinfo"} {
-		document[what+"_encryption_alg_values_supported"] = model.EncAlgs
-		document[what+"_encryption_enc_values_supported"] = model.ContentEncs
-	}
+	encrypts(document, "id_token")
+	encrypts(document, "userinfo")
 	document["claims_parameter_supported"] = true
 	document["prompt_values_supported"] = []string{"none", "login", "consent", "select_account"}
 	document["frontchannel_logout_supported"] = true

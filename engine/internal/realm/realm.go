@@ -54,6 +54,7 @@ type Realm struct {
 	Derivation keys.Derivation
 
 	pairwise   keys.Derivation
+	revocation keys.Derivation
 	declared   map[string]*model.Client
 	byID       map[model.ID]*model.Client
 	registered registered
@@ -67,7 +68,9 @@ func New(h *House, service model.Service, clients []model.Client, ring *keys.Rin
 		declared: make(map[string]*model.Client, len(clients)),
 		byID:     make(map[model.ID]*model.Client, len(clients)),
 	}
-	for purpose, key := range map[string]*keys.Derivation{keys.PurposeSuccession: &r.Derivation, keys.PurposePairwise: &r.pairwise} {
+	for purpose, key := range map[string]*keys.Derivation{
+		keys.PurposeSuccession: &r.Derivation, keys.PurposePairwise: &r.pairwise, keys.PurposeRevocation: &r.revocation,
+	} {
 		var err error
 		if *key, err = h.Master.Derive(service.ID, purpose); err != nil {
 			return nil, err
@@ -204,7 +207,17 @@ func (r *Realm) Write(ctx context.Context, build func() ([]store.Step, error)) e
 	}
 }
 
-// Algs are the algorithms that ID tokens and userinfo can be signed with.
+// UsualAlg is the algorithm of what asks for none: RS256, or what a service
+// without a key for it has first.
+func (r *Realm) UsualAlg() model.SignAlg {
+	algs := r.Keys.Algs(r.Now())
+	if len(algs) == 0 || slices.Contains(algs, model.RS256) {
+		return model.RS256
+	}
+	return algs[0]
+}
+
+// Algs are the algorithms that answers to clients can be signed with.
 func (r *Realm) Algs() []model.SignAlg {
 	return slices.Concat(r.Keys.Algs(r.Now()), model.SymmetricAlgs)
 }

@@ -22,3 +22,18 @@ func (r *Realm) ClientSubject(c *model.Client, subject string) string {
 	mac.Write([]byte(subject))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
+
+// revokedBytes is how much of its digest names a subject to gateways.
+const revokedBytes = 12
+
+// RevocationSubject is the name by which gateways know whose facts are no longer
+// good. It says nothing of the subject: whoever may see only pairwise subjects
+// follows revocations too. It is empty without a subject.
+func (r *Realm) RevocationSubject(subject string) string {
+	if subject == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, r.revocation[:])
+	mac.Write([]byte(subject))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:revokedBytes])
+}

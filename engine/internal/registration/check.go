@@ -90,6 +90,7 @@ func checkAlgorithms(r *realm.Realm, d *draft) error {
 	c, algs := &d.client, r.Algs()
 	for member, alg := range map[string]model.SignAlg{
 		"id_token_signed_response_alg": c.IDTokenSignAlg, "userinfo_signed_response_alg": c.UserInfoSignAlg,
+		"introspection_signed_response_alg": c.IntrospectionSignAlg,
 	} {
 		if d.has(member) && alg != model.AlgNone && !slices.Contains(algs, alg) {
 			return refuse(member, "this server cannot sign by %s", alg)

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	neturl "net/url"
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
@@ -11,15 +12,18 @@ import (
 // registered (RFC 7591 §3.2.1), and it stays so when this server's defaults
 // change. The values are those of OpenID Connect Dynamic Client Registration §2.
 func (d *draft) fillIn(r *realm.Realm) error {
+	if err := d.fillInFlows(); err != nil {
+		return err
+	}
 	usual := map[string]any{
-		"application_type":           model.ApplicationWeb,
+		"application_type":           d.usualApplication(),
 		"token_endpoint_auth_method": model.AuthClientSecretBasic,
 	}
 	if r.Service.OpenID() {
-		usual["id_token_signed_response_alg"] = usualAlg(r)
+		usual["id_token_signed_response_alg"] = r.UsualAlg()
 		usual["subject_type"] = model.SubjectPublic
 	}
-	for _, what := range []string{"request_object_encryption", "id_token_encrypted_response", "userinfo_encrypted_response"} {
+	for _, what := range []string{"request_object_encryption", "id_token_encrypted_response", "userinfo_encrypted_response", "introspection_encrypted_response"} {
 		if d.has(what + "_alg") {
 			usual[what+"_enc"] = model.A128CBCHS256
 		}
@@ -40,16 +44,27 @@ func (d *draft) fillIn(r *realm.Realm) error {
 			return err
 		}
 	}
-	return d.fillInFlows()
+	return nil
 }
 
-// usualAlg is RS256, or what a service without a key for it has first.
-func usualAlg(r *realm.Realm) model.SignAlg {
-	algs := r.Keys.Algs(r.Now())
-	if len(algs) == 0 || slices.Contains(algs, model.RS256) {
-		return model.RS256
+// usualApplication is web (§2), but native where no redirect address could be a
+// web client's: each has a scheme of the application's own, or http on a
+// loopback host (RFC 8252 §7.1, §7.3). Clients that know RFC 7591 alone, which
+// has no application_type, register these and would be refused; they get nothing
+// that saying native would not give them. With implicit it stays web, for whose
+// addresses §2 has rules then.
+func (d *draft) usualApplication() model.ApplicationType {
+	addresses := d.client.RedirectURIs
+	if len(addresses) == 0 || d.client.Allows(model.GrantImplicit) || slices.ContainsFunc(addresses, forWeb) {
+		return model.ApplicationWeb
 	}
-	return algs[0]
+	return model.ApplicationNative
+}
+
+// forWeb reports whether a redirect address can be a web client's.
+func forWeb(address string) bool {
+	u, err := neturl.Parse(address)
+	return err != nil || u.Scheme == "https" || u.Scheme == "http" && !model.Loopback(u.Hostname())
 }
 
 // fillInFlows gives grant_types and response_types what each implies of the

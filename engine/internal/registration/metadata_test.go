@@ -87,6 +87,17 @@ func TestRegistered(t *testing.T) {
 			object{"application_type": "native", "token_endpoint_auth_method": "none", "post_logout_redirect_uris": list{"http://127.0.0.1/out", "com.example.app:/out", "https://app.example.com/out"},
 				"redirect_uris": list{"http://127.0.0.1/cb", "http://localhost:5000/cb", "http://[::1]/cb", "com.example.app:/cb"}},
 			object{"application_type": "native"}},
+		"RFC 8252 §7.3: native, where every redirect is http on a loopback host": {
+			object{"token_endpoint_auth_method": "none", "redirect_uris": list{"http://localhost:33418/callback", "http://127.0.0.1/cb", "http://[::1]:1/cb"}},
+			object{"application_type": "native", "grant_types": list{"authorization_code"}}},
+		"RFC 8252 §7.1: native, where every redirect has a scheme of its own": {
+			object{"redirect_uris": list{"com.example.app:/cb"}}, object{"application_type": "native"}},
+		"native, where the redirects are of both kinds": {
+			object{"redirect_uris": list{"com.example.app:/cb", "http://127.0.0.1/cb"}}, object{"application_type": "native"}},
+		"OIDC §2: web, where no redirect tells": {
+			object{"grant_types": list{"client_credentials"}}, object{"application_type": "web"}},
+		"OIDC §2: web, where https is on a loopback host": {
+			web(object{"redirect_uris": list{"https://localhost/cb"}}), object{"application_type": "web"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.TB = t
@@ -139,10 +150,12 @@ func TestRefused(t *testing.T) {
 		"a redirect with a fragment (RFC 6749 3.1.2)": {web(object{"redirect_uris": list{redirect + "#x"}}), uri, "fragment"},
 		"a redirect that is too long":                 {web(object{"redirect_uris": list{long}}), uri, "1024"},
 		"http elsewhere":                              {web(object{"redirect_uris": list{"http://app.example.com/cb"}}), uri, "https"},
-		"http on this machine for a web client":       {web(object{"redirect_uris": list{"http://localhost/cb"}}), uri, "https"},
-		"a scheme of its own for a web client":        {web(object{"redirect_uris": list{"com.example.app:/cb"}}), uri, "native"},
+		"http on this machine for a web client":       {asWeb("http://localhost/cb"), uri, "https"},
+		"a scheme of its own for a web client":        {asWeb("com.example.app:/cb"), uri, "native"},
+		"http on this machine beside https elsewhere": {web(object{"redirect_uris": list{"http://localhost/cb", redirect}}), uri, "native"},
 		"OIDC §2: implicit on localhost":              {web(merge(implicit, object{"redirect_uris": list{"https://localhost/cb"}})), uri, "localhost"},
 		"OIDC §2: implicit over http":                 {web(merge(implicit, object{"redirect_uris": list{"http://127.0.0.1/cb"}})), uri, "https"},
+		"OIDC §2: implicit, a scheme of its own":      {object{"response_types": list{"id_token"}, "redirect_uris": list{"com.example.app:/cb"}}, uri, "https"},
 		"OIDC §2: https for a native client":          {web(object{"application_type": "native"}), uri, "native"},
 		"native, http elsewhere":                      {web(object{"application_type": "native", "redirect_uris": list{"http://app.example.com/"}}), uri, "https"},
 		"too many redirects":                          {web(object{"redirect_uris": many(101)}), uri, "at most 100"},
@@ -197,6 +210,11 @@ func TestRefused(t *testing.T) {
 	if len(o.fetched) > 0 {
 		t.Errorf("something was fetched for clients that are not in order: %v", o.fetched)
 	}
+}
+
+// asWeb is a client that says it is a web application.
+func asWeb(address string) object {
+	return object{"application_type": "web", "redirect_uris": list{address}}
 }
 
 func merge(all ...object) object {

@@ -16,9 +16,9 @@ import (
 // choices are values that members may have, each good by itself.
 var choices = map[string]list{
 	"client_name": {"Shop", "", "店"}, "client_name#ja": {"店"}, "client_name#en": {"Shop"},
-	"application_type": {"web"}, "contacts": {list{}, list{"a@example.com"}},
+	"application_type": {"web", "native"}, "contacts": {list{}, list{"a@example.com"}},
 	"software_id": {"s"}, "software_version": {"1.0"},
-	"redirect_uris":                   {list{redirect}, list{redirect, "https://app.example.com:8443/cb?x=y"}},
+	"redirect_uris":                   {list{redirect}, list{redirect, "https://app.example.com:8443/cb?x=y"}, list{"http://127.0.0.1/cb"}, list{"com.example.app:/cb", "http://localhost/cb"}},
 	"response_types":                  {list{"code"}, list{}, list{"code", "token id_token"}, list{"none"}},
 	"grant_types":                     {list{"authorization_code"}, list{"authorization_code", "implicit", "refresh_token"}, list{"client_credentials"}},
 	"scope":                           {"", "openid", "orders:read openid"},
@@ -102,6 +102,7 @@ func FuzzRegistration(f *testing.F) {
 	o.pages.Store("https://app.example.com/sector", text(list{redirect}))
 	f.Add(text(web(nil)))
 	f.Add(`{"redirect_uris":["com.example.app:/cb"],"application_type":"native","token_endpoint_auth_method":"none"}`)
+	f.Add(`{"redirect_uris":["http://localhost:33418/callback"]}`)
 	f.Add(`{"redirect_uris":["javascript:alert(1)"]}`)
 	f.Add(`{"redirect_uris":["` + redirect + `"],"redirect_uris":null,"client_name#":"","client_name#ja":"\ud800"}`)
 	f.Add(`{"grant_types":["client_credentials"],"scope":" "}`)

@@ -74,7 +74,7 @@ func TestThreat20And33Addresses(t *testing.T) {
 func TestThreat20Loopback(t *testing.T) {
 	production, development := open(t, nil), open(t, settings{"issuer": "http://localhost:8080"})
 	for _, member := range addressMembers {
-		body := with(member, "http://127.0.0.1:9000/x")
+		body := merge(with(member, "http://127.0.0.1:9000/x"), object{"application_type": "web"})
 		if member == "frontchannel_logout_uri" {
 			body["redirect_uris"] = list{"http://127.0.0.1:9000/cb"}
 		}
@@ -93,7 +93,7 @@ func TestThreat20Loopback(t *testing.T) {
 		}
 	}
 	for _, body := range []object{
-		with("redirect_uris", "http://app.example.com/cb"), with("redirect_uris", "javascript:alert(1)"), with("logo_uri", "http://10.0.0.1/"), with("redirect_uris", "com.example.app:/cb"),
+		with("redirect_uris", "http://app.example.com/cb"), with("redirect_uris", "javascript:alert(1)"), with("logo_uri", "http://10.0.0.1/"), asWeb("com.example.app:/cb"),
 	} {
 		if resp := development.post(body); resp.Action != model.ActionBadRequest {
 			t.Errorf("development: %s", resp.ResponseContent)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 type change = model.Change
@@ -35,8 +36,9 @@ type subscriber struct{ f func(model.Change) }
 
 // tell adds a row to the feed.
 func (t *tx) tell(c model.Change) error {
-	result, err := t.exec(`INSERT INTO changes (service, kind, ref, subject, at) VALUES (?1, ?2, ?3, ?4, ?5)`,
-		int64(c.Service), int64(c.Kind), int64(c.Ref), c.Subject, t.now)
+	c.At = t.now
+	result, err := t.exec(`INSERT INTO changes (service, kind, ref, subject, at, ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)`,
+		int64(c.Service), int64(c.Kind), int64(c.Ref), c.Subject, c.At/1000, c.At%1000)
 	if err != nil {
 		return err
 	}
@@ -140,10 +142,50 @@ func (s *Store) catchUp() (more bool) {
 
 func (s *Store) changesAfter(seq int64) (changes []model.Change, err error) {
 	err = s.reads.query(context.Background(), func(r row) error {
-		changes = append(changes, model.Change{
-			Seq: r.int(0), Service: model.ID(r.int(1)), Kind: model.ChangeKind(r.int(2)), Ref: model.ID(r.int(3)), Subject: r.text(4),
-		})
+		changes = append(changes, r.change())
 		return nil
-	}, `SELECT seq, service, kind, ref, subject FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2`, seq, int64(followLimit))
+	}, selectChanges, seq, int64(followLimit))
 	return changes, err
+}
+
+// selectChanges reads the rows of the feed behind number ?1, ?2 at most.
+const selectChanges = `SELECT seq, service, kind, ref, subject, at * 1000 + ms AS at FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2`
+
+func (r row) change() model.Change {
+	return model.Change{
+		Seq: r.int(0), Service: model.ID(r.int(1)), Kind: model.ChangeKind(r.int(2)), Ref: model.ID(r.int(3)), Subject: r.text(4), At: r.int(5),
+	}
+}
+
+// selectPage reads the rows of the feed behind number ?1, ?2 at most, and the
+// state of the feed beside each of them, or once beside none. It is one
+// statement, so that no sweep comes between.
+const selectPage = `SELECT c.*, f.name, f.floor, f.last,
+		coalesce((SELECT at * 1000 + ms FROM changes WHERE seq = f.last), f.floor_at),
+		CASE ?1 WHEN f.floor THEN f.floor_at ELSE (SELECT at * 1000 + ms FROM changes WHERE seq = ?1) END
+	FROM (SELECT *, coalesce((` + selectSequence + `), 0) AS last FROM feed) f
+	LEFT JOIN (` + selectChanges + `) c ORDER BY c.seq`
+
+// Changes reads on from a place. The sequence has no gaps and grows in the order
+// of the commits, so that all is settled that can be seen.
+func (s *Store) Changes(ctx context.Context, service model.ID, after model.Place, limit int) (page store.FeedPage, err error) {
+	next := after
+	err = s.reads.query(ctx, func(r row) error {
+		name, floor, at := r.text(6), r.int(7), r[10]
+		if page.Gap = after.Feed != name || after.Seq < floor || at != after.At; page.Gap {
+			next = model.Place{Feed: name, Seq: r.int(8), At: r.int(9)}
+			return nil
+		}
+		if r[0] == nil {
+			return nil
+		}
+		c := r.change()
+		next.Seq, next.At = c.Seq, c.At
+		if c.Service == service {
+			page.Changes = append(page.Changes, c)
+		}
+		return nil
+	}, selectPage, after.Seq, int64(max(limit, 0)))
+	page.Next = next
+	return page, err
 }

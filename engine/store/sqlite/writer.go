@@ -199,7 +199,7 @@ func (w *writer) shutdown() error {
 // commit runs a batch in one transaction and answers its units: each with its
 // own error, or all with the database's.
 func (w *writer) commit(batch []*unit) {
-	t := tx{now: w.feed.now().Unix()}
+	t := tx{now: w.feed.now().UnixMilli()}
 	err := w.transact(&t, batch)
 	if err != nil {
 		w.recover()
@@ -257,7 +257,7 @@ func (w *writer) recover() {
 // tx is the transaction of a batch.
 type tx struct {
 	*conn
-	now     int64 // Unix seconds, for the feed
+	now     int64 // Unix milliseconds, for the feed
 	changes []change
 }
 

@@ -35,7 +35,7 @@ func listen(f store.Feed) *listener {
 	return l
 }
 
-// take returns what has come, once each and without sequence numbers.
+// take returns what has come, once each and without sequence numbers and times.
 func (l *listener) take() (changes []model.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,7 +43,7 @@ func (l *listener) take() (changes []model.Change) {
 	for _, c := range l.changes {
 		if !seen[c.Seq] {
 			seen[c.Seq] = true
-			c.Seq = 0
+			c.Seq, c.At = 0, 0
 			changes = append(changes, c)
 		}
 	}

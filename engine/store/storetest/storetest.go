@@ -55,6 +55,7 @@ func Run(t *testing.T, f Factory) {
 		{"threat 31: nothing is read or changed under another service's id", testIsolation},
 		{"sweep", testSweep},
 		{"feed", testFeed},
+		{"places in the feed", testChanges},
 		{"any order of steps", testAnyOrder},
 		{"races", testRaces},
 		{"reopen", testReopen},
