@@ -213,6 +213,7 @@ func TestDerivationErrors(t *testing.T) {
 		if !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), sampleToken) {
 			t.Errorf("%s: %v", when, err)
 		}
+		d.running.Wait()
 		if got := m.calls.Load(); got != calls {
 			t.Errorf("%s: made %d times, want %d", when, got, calls)
 		}

@@ -110,14 +110,14 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if err := h.checkSender(); err != nil {
 		return err
 	}
+	if err := h.reserve(); err != nil {
+		return err
+	}
 	if err := h.Upstream.check(h); err != nil {
 		return fmt.Errorf("upstream: %w", err)
 	}
 	if h.ownsKeys() || h.DPoP != nil && h.DPoP.Nonce {
 		h.keys = h.app.Keys()
-	}
-	if err := h.reserve(); err != nil {
-		return err
 	}
 	h.app.AtStart(h.start)
 	return h.describeResource()

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+	"github.com/gatehouse-auth/gatehouse/introspect"
 	"github.com/gatehouse-auth/gatehouse/introspect/upstream"
 )
 
@@ -71,12 +74,27 @@ func (u *Upstream) check(h *Handler) error {
 		if u.Issuer == "" || len(u.Audience) == 0 {
 			return errors.New("issuer and audience are missing, and there is no resource that gives them")
 		}
-		return nil
+		if issuers := h.authorizationServers(); len(issuers) > 1 {
+			// A sub is unique within one issuer alone (RFC 7519 §4.1.2).
+			return fmt.Errorf("jwt: the API could not tell the users of %s from each other: make a route for each issuer", strings.Join(issuers, " and "))
+		}
+		return u.checkHeader(h)
 	case modeExchange:
-		_, err := u.exchange()
-		return err
+		if _, err := u.exchange(); err != nil {
+			return err
+		}
+		return u.checkHeader(h)
 	}
 	return fmt.Errorf("expected unchanged, nothing, jwt or exchange, not %q", u.Mode)
+}
+
+// checkHeader finds a header that cannot carry the token, or carries a claim.
+func (u *Upstream) checkHeader(h *Handler) error {
+	if u.Header == "" || strings.EqualFold(u.Header, "Authorization") {
+		return nil
+	}
+	_, err := introspect.NewHeaders(append(slices.Clone(h.Forward), introspect.Forward{Claim: "token", Header: u.Header})...)
+	return err
 }
 
 // forward makes what changes requests before they go on.

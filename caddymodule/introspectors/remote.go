@@ -79,7 +79,7 @@ func (r *Remote) Provision(caddy.Context) error {
 	files := &files{}
 	secret, err1 := resolve("client_secret", r.ClientSecret)
 	token, err2 := resolve("bearer_token", r.BearerToken)
-	r.source = jwt.Source{Issuer: r.Issuer, JWKSURI: r.JWKSURI, Roots: files.roots(r.Trust)}
+	r.source = jwt.Source{Issuer: r.Issuer, JWKSURI: r.JWKSURI, Roots: files.roots(r.Trust), MaxToken: introspect.MaxFactsBytes}
 	r.options = remote.Options{
 		Endpoint: r.Endpoint, Issuer: r.Issuer,
 		Authentication: remote.Authentication{
