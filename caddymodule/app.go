@@ -21,6 +21,7 @@ import (
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule/front"  // gatehouse_server
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule/introspectors"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
+	_ "github.com/gatehouse-auth/gatehouse/caddymodule/relyingparty" // gatehouse_login
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"

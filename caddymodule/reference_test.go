@@ -28,7 +28,9 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString("# Reference\n\nMade from the source by `go generate ./caddymodule`.\n\n## Directives and options\n")
-	for _, file := range []string{"caddyfile.go", "storage.go", "front/caddyfile.go", "bearer/caddyfile.go", "bearer/matcher.go", "introspectors/engine.go", "introspectors/jwt.go", "introspectors/remote.go"} {
+	for _, file := range []string{
+		"caddyfile.go", "storage.go", "front/caddyfile.go", "bearer/caddyfile.go", "bearer/matcher.go", "introspectors/engine.go", "introspectors/jwt.go", "introspectors/remote.go",
+		"relyingparty/caddyfile.go"} {
 		writeSyntax(t, &b, file)
 	}
 	b.WriteString("\n## Settings\n\nIn a Caddyfile a setting has the name in the first column; in JSON, the one in the second.\n")

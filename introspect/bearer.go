@@ -20,16 +20,6 @@ const (
 // without one.
 type Credentials struct{ Scheme, Token string }
 
-// BearerToken reads the access token from a request's Authorization header
-// (RFC 6750 §2.1), as [ReadCredentials] does; another scheme's is none.
-func BearerToken(r *http.Request, maxLength int) (string, *Refusal) {
-	c, refusal := ReadCredentials(r, maxLength)
-	if c.Scheme != SchemeBearer {
-		return "", refusal
-	}
-	return c.Token, refusal
-}
-
 // ReadCredentials reads the access token from a request's Authorization header
 // (RFC 6750 §2.1, RFC 9449 §7.1). It has three results: credentials; neither
 // those nor a refusal when the request carries no access token, but perhaps

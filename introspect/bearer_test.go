@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-func TestPromise09BearerToken(t *testing.T) {
+func TestPromise09Credentials(t *testing.T) {
 	long := strings.Repeat("a", DefaultMaxTokenLength)
 	for _, test := range []struct {
 		name   string
 		values []string
 		query  string
 		token  string
+		scheme string // Bearer, unless it says otherwise
 		status int
 	}{
 		{name: "nothing"},
@@ -28,7 +29,9 @@ func TestPromise09BearerToken(t *testing.T) {
 		{name: "another scheme with parameters", values: []string{`Digest username="Bearer abc", qop=auth`}},
 		{name: "another scheme alone", values: []string{"Negotiate"}},
 		{name: "another scheme that begins alike", values: []string{"Bearers abc"}},
-		{name: "DPoP", values: []string{"DPoP abc"}},
+		{name: "DPoP", values: []string{"DPoP abc"}, token: "abc", scheme: SchemeDPoP},
+		{name: "DPoP in another case", values: []string{"dpop  abc"}, token: "abc", scheme: SchemeDPoP},
+		{name: "DPoP without a token", values: []string{"DPoP"}, status: 400},
 		{name: "no token", values: []string{"Bearer"}, status: 400},
 		{name: "no token but a space", values: []string{"Bearer "}, status: 400},
 		{name: "padding only", values: []string{"Bearer =="}, status: 400},
@@ -60,9 +63,13 @@ func TestPromise09BearerToken(t *testing.T) {
 			if test.values != nil {
 				r.Header["Authorization"] = test.values
 			}
-			token, refusal := BearerToken(r, 0)
-			if token != test.token {
-				t.Errorf("token %q, want %q", token, test.token)
+			got, refusal := ReadCredentials(r, 0)
+			want := Credentials{Scheme: test.scheme, Token: test.token}
+			if test.token != "" && test.scheme == "" {
+				want.Scheme = SchemeBearer
+			}
+			if got != want {
+				t.Errorf("%q, want %q", got, want)
 			}
 			status := 0
 			if refusal != nil {
@@ -99,10 +106,10 @@ func TestThreat26TwoAuthorizationHeadersOverHTTP(t *testing.T) {
 	}
 }
 
-func TestBearerTokenDoesNotAllocate(t *testing.T) {
+func TestCredentialsDoNotAllocate(t *testing.T) {
 	r := bearerRequest(sampleToken)
 	r.URL.RawQuery = "page=2&sort=name"
-	if n := testing.AllocsPerRun(1000, func() { _, _ = BearerToken(r, 0) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { _, _ = ReadCredentials(r, 0) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -114,7 +121,8 @@ func FuzzBearerHeader(f *testing.F) {
 	f.Add("Bearer a", "%61ccess_token=b")
 	f.Fuzz(func(t *testing.T, value, query string) {
 		r := &http.Request{Header: http.Header{"Authorization": {value}}}
-		token, refusal := BearerToken(r, 100)
+		c, refusal := ReadCredentials(r, 100)
+		token := c.Token
 		if token != "" && refusal != nil {
 			t.Fatal("both a token and a refusal")
 		}

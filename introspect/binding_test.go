@@ -99,8 +99,8 @@ func TestGuardWithBinding(t *testing.T) {
 	res := answer(g, bearerRequest(sampleToken))
 	challenges := res.Header.Values("WWW-Authenticate")
 	want := []string{
-		`DPoP algs="ES256"`,
 		`Bearer error="invalid_token", error_description="This resource wants access tokens that are bound to their sender."`,
+		`DPoP algs="ES256"`,
 	}
 	if res.StatusCode != 401 || !slices.Equal(challenges, want) {
 		t.Errorf("%d %q", res.StatusCode, challenges)

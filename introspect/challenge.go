@@ -27,11 +27,11 @@ type Challenge struct {
 // specification allows.
 func (c Challenge) Headers(r *Refusal) []string {
 	var list []string
+	if !c.DPoPOnly {
+		list = append(list, c.header(SchemeBearer, r)) // first: some clients look no further
+	}
 	if len(c.DPoPAlgs) > 0 {
 		list = append(list, c.header(SchemeDPoP, r))
-	}
-	if !c.DPoPOnly || len(list) == 0 {
-		list = append(list, c.header(SchemeBearer, r))
 	}
 	return list
 }

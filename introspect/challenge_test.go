@@ -29,9 +29,9 @@ func TestPromise09Challenges(t *testing.T) {
 		{"scope that is none", Challenge{}, noCredentials("a \"b\", c=\"  é d"), `Bearer scope="a d"`},
 		{"URL", Challenge{ResourceMetadata: "https://x/\"a b\r\n\\é"}, noCredentials(""), `Bearer resource_metadata="https://x/%22a%20b%0D%0A%5C%C3%A9"`},
 		{"another authentication (RFC 9470 §3)", Challenge{Realm: "api"}, moreAuthentication([]string{"phr", "x y", "a\"b"}, 5*time.Minute), `Bearer realm="api", error="insufficient_user_authentication", error_description="This request needs another authentication of the user.", acr_values="phr x y", max_age="300"`},
-		{"DPoP too (RFC 9449 §7.2)", Challenge{DPoPAlgs: []string{"ES256", "EdDSA"}}, noCredentials("a"), `DPoP scope="a", algs="ES256 EdDSA"; Bearer scope="a"`},
+		{"DPoP too (RFC 9449 §7.2)", Challenge{DPoPAlgs: []string{"ES256", "EdDSA"}}, noCredentials("a"), `Bearer scope="a"; DPoP scope="a", algs="ES256 EdDSA"`},
 		{"DPoP alone", Challenge{DPoPAlgs: []string{"ES256"}, DPoPOnly: true}, insufficientScope("a"), `DPoP error="insufficient_scope", error_description="The access token was not granted the scope that this request needs.", scope="a", algs="ES256"`},
-		{"the error stands with the scheme used", Challenge{DPoPAlgs: []string{"ES256"}}, &Refusal{Code: CodeInvalidDPoPProof, Description: "No.", Scheme: SchemeDPoP}, `DPoP error="invalid_dpop_proof", error_description="No.", algs="ES256"; Bearer`},
+		{"the error stands with the scheme used", Challenge{DPoPAlgs: []string{"ES256"}}, &Refusal{Code: CodeInvalidDPoPProof, Description: "No.", Scheme: SchemeDPoP}, `Bearer; DPoP error="invalid_dpop_proof", error_description="No.", algs="ES256"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := strings.Join(test.challenge.Headers(test.refusal), "; "); got != test.want {

@@ -123,9 +123,11 @@ func (h *Handler) checkSender() (err error) {
 		}
 		h.DPoP.Origin = resource.Scheme + "://" + resource.Host
 	}
-	if h.target, err = dpop.At(h.DPoP.Origin); err != nil {
+	at, err := dpop.At(h.DPoP.Origin)
+	if err != nil {
 		return err
 	}
+	h.target = func(r *http.Request) *url.URL { return at(asked(r)) }
 	trial, err := dpop.New(h.proofs(nil))
 	if err != nil {
 		return err
@@ -133,6 +135,14 @@ func (h *Handler) checkSender() (err error) {
 	h.guard.Challenge.DPoPAlgs = trial.Algorithms()
 	h.guard.Challenge.DPoPOnly = h.SenderConstrained && h.MTLS == nil
 	return nil
+}
+
+// asked is the request as the client sent it, before any rewrite.
+func asked(r *http.Request) *http.Request {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return &original
+	}
+	return r
 }
 
 // unmarshal reads an option if it is one of these, and says whether it was.

@@ -97,6 +97,16 @@ handle /nonce {
 	}
 	respond fine
 }
+handle /v1/* {
+	uri strip_prefix /v1
+	route {
+		gatehouse_bearer {
+			resource https://api.example/
+			dpop
+		}
+		respond fine
+	}
+}
 handle {
 	gatehouse_bearer {
 		resource https://api.example/
@@ -116,6 +126,9 @@ handle {
 	}
 	if got := s.get("/orders", plain); got.status != 200 {
 		t.Errorf("a plain token: %d", got.status)
+	}
+	if got := call("/v1/orders", bound, p.prove("https://api.example/v1/orders", bound, "")); got.status != 200 {
+		t.Errorf("the URL that the client asked, behind a rewrite: %d %v", got.status, got.header)
 	}
 	for name, got := range map[string]answer{
 		"the proof again":          call("/orders", bound, proof),

@@ -20,6 +20,12 @@ var examples = map[string]func(*testing.T, *server){
 	"jwt-access-tokens":       jwtAccessTokens,
 	"custom-pages":            customPages,
 	"optional-and-scopes":     optionalAndScopes,
+	"mcp-server":              mcpServer,
+	"go-server":               goServer,
+	"remote-introspection":    remoteIntrospection,
+	"policies":                policies,
+	"rate-limit":              nil, // TestRateLimit
+	"web-application":         webApplication,
 	"browser-app":             nil, // TestBrowserApp
 	"docker":                  nil, // TestExamplesAreValid: its Caddyfile
 	"systemd":                 nil, // TestSystemdUnit

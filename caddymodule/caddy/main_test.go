@@ -50,7 +50,7 @@ func build(m *testing.M) (code int, err error) {
 var parts = map[string]func() (string, error){
 	"chromium": func() (string, error) { return exec.LookPath("chromium") },
 	"node": func() (string, error) {
-		for _, library := range []string{"openid-client", "oauth4webapi"} {
+		for _, library := range []string{"openid-client", "oauth4webapi", "@modelcontextprotocol/sdk", "@modelcontextprotocol/conformance"} {
 			if _, err := os.Stat(filepath.Join("testdata", "node_modules", library)); err != nil {
 				return "", fmt.Errorf("run npm ci in caddymodule/caddy/testdata: %w", err)
 			}
