@@ -27,6 +27,11 @@ func webApplication(t *testing.T, s *server) {
 	b.do("opening the application", chromedp.Navigate(app+"/orders?id=1"))
 	b.signIn(alice, wonder)
 	b.see(s.as+"/consent", "Allow Web application?")
+	b.click(`button[value=deny]`)
+	b.see(app+"/.gatehouse/callback", "You have not been signed in")
+	b.inspect("sign-in-denied")
+	b.click("a.button")
+	b.see(s.as+"/consent", "Allow Web application?")
 	b.click(`button[value=allow]`)
 	b.see(app+"/orders?id=1", "Signed in as Alice Liddell (alice).")
 
