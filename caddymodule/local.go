@@ -36,6 +36,9 @@ func (l local) Introspect(ctx context.Context, token string) (*introspect.Facts,
 	for _, p := range resp.Properties {
 		facts.Claims[p.Key] = p.Value
 	}
+	if cnf := confirmation(resp.Confirmation); len(cnf) > 0 {
+		facts.TokenType, facts.Claims["cnf"] = resp.TokenType, cnf
+	}
 	if resp.ACR != "" {
 		facts.Claims["acr"] = resp.ACR
 	}
@@ -43,4 +46,15 @@ func (l local) Introspect(ctx context.Context, token string) (*introspect.Facts,
 		facts.Claims["amr"] = resp.AMR
 	}
 	return facts, nil
+}
+
+// confirmation is the claim cnf (RFC 7800 §3.1).
+func confirmation(c model.Confirmation) map[string]any {
+	cnf := map[string]any{}
+	for member, bound := range map[string]model.Thumbprint{introspect.ConfirmJKT: c.JKT, introspect.ConfirmX5T: c.X5T} {
+		if !bound.IsZero() {
+			cnf[member] = bound.String()
+		}
+	}
+	return cnf
 }

@@ -301,6 +301,15 @@ func (e *Engine) ClientSubject(service model.ID, c *model.Client, subject string
 	return ""
 }
 
+// DPoPAlgorithms are those by which proofs may be signed at a service's
+// endpoints (RFC 9449 §7.1).
+func (e *Engine) DPoPAlgorithms(service model.ID) []string {
+	if s := e.byID[service]; s != nil {
+		return s.DPoP.Algorithms()
+	}
+	return nil
+}
+
 // NewHandle makes a handle of the engine's form for the authentication server:
 // its text, its id, and the hash of its secret for the row.
 func (e *Engine) NewHandle(p handle.Prefix) (text string, id model.ID, hash [32]byte, err error) {

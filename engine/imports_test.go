@@ -21,9 +21,10 @@ var rules = []struct {
 	{"engine/model", nil},
 	{"engine/handle", []string{"engine/model"}},
 	{"engine/fetch", nil},
+	{"engine/dpop", nil},
 	{"engine/store/", []string{"engine/model", "engine/store"}}, // the stores and their suite
 	{"engine/store", []string{"engine/model"}},
-	{"engine/internal", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/internal"}},
+	{"engine/internal", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/dpop", "engine/internal"}},
 	{"engine", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/internal"}},
 	{"introspect", []string{"engine", "introspect"}},
 	{"caddymodule", []string{"engine", "introspect", "caddymodule"}},
@@ -92,7 +93,7 @@ func checkImport(t *testing.T, folder, file, imported string) {
 // engine/internal's packages import each other only downwards: Go refuses
 // cycles, and this order says which way is down.
 func TestInternalImportsPointDown(t *testing.T) {
-	order := []string{"oautherr", "params", "keys", "jose", "realm", "clientauth", "mint", "authorize", "logout", "token", "introspection", "revocation", "revocationstream", "userinfo", "metadata", "registration"}
+	order := []string{"oautherr", "params", "keys", "jose", "realm", "binding", "clientauth", "mint", "authorize", "logout", "token", "introspection", "revocation", "revocationstream", "userinfo", "metadata", "registration"}
 	rank := map[string]int{}
 	for i, name := range order {
 		rank[name] = i + 1

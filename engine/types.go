@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/binding"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/introspection"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
@@ -55,6 +56,10 @@ type (
 	LogoutResponse     = logout.Response
 	EndSessionRequest  = logout.EndRequest
 	EndSessionResponse = logout.EndResponse
+
+	// Sender is by what a request shows who sends it, for tokens that are bound
+	// to their sender.
+	Sender = binding.Sender
 
 	// ClientCredentials are what came in the Authorization header, decoded.
 	ClientCredentials = clientauth.Credentials

@@ -103,7 +103,7 @@ type entry struct {
 	digest   digest
 	asOf     uint64 // revocations before the introspection began
 	slots    slots
-	deadline int64 // Unix nanoseconds; counted from the introspection's start and never moved
+	deadline int64 // Unix nanoseconds: of the token's end, or counted from the introspection's start; never moved
 	facts    *Facts
 }
 
@@ -174,10 +174,11 @@ func (c *Cache) lookup(d *digest) *Facts {
 	return nil
 }
 
-// holds reports whether an entry may be used: its own deadline and the token's
-// exp have not come, and nothing that concerns it was revoked since.
+// holds reports whether an entry may be used: its deadline, which is no later
+// than the token's exp, has not come, and nothing that concerns it was revoked
+// since. It looks at the entry alone: the facts are another place in memory.
 func (c *Cache) holds(e *entry, now time.Time) bool {
-	return now.UnixNano() < e.deadline && !e.facts.expired(now.Unix()) && !c.revocations.stale(e.asOf, &e.slots)
+	return now.UnixNano() < e.deadline && !c.revocations.stale(e.asOf, &e.slots)
 }
 
 // remember makes an entry of an answer and puts it away. A token that the
@@ -193,10 +194,10 @@ func (c *Cache) remember(f *flight, facts *Facts) *entry {
 		shelf, ttl = c.positive, c.options.TTL
 	}
 	deadline := f.start.Add(ttl)
-	e.deadline = deadline.UnixNano()
-	if exp := facts.ExpiresAt; exp != 0 && exp < deadline.Unix() {
-		deadline = time.Unix(exp, 0)
+	if exp := facts.ExpiresAt; exp != 0 && exp <= deadline.Unix() {
+		deadline = time.Unix(exp, 0) // on that second it is over (RFC 7519 §4.1.4)
 	}
+	e.deadline = deadline.UnixNano()
 	if c.holds(e, now) {
 		shelf.put(e, deadline.Sub(now))
 	}

@@ -8,27 +8,44 @@ import (
 	"unicode/utf8"
 )
 
-// parseObject reads a JSON object. It is what a new token costs beside its
-// signature, hence not encoding/json's decoder, which takes three times as long:
-// that package says whether the text is JSON at all, and then little can be
-// wrong.
-func parseObject(body []byte) (map[string]any, error) {
+var errTwice = errors.New("a name is there twice")
+
+// parseObject reads a JSON object.
+func parseObject(body []byte) (object map[string]any, err error) {
+	var r jsonReader
+	object = map[string]any{}
+	err = readObject(body, &r, func(name []byte) error {
+		if _, twice := object[string(name)]; twice {
+			return errTwice
+		}
+		v, err := r.value(maxFactsDepth - 1)
+		object[string(name)] = v
+		return err
+	})
+	return object, err
+}
+
+// readObject sets a reader on a JSON object and has member called for each
+// name, to read its value. It is what a new token costs beside its signature,
+// hence not encoding/json's decoder, which takes three times as long: that
+// package says whether the text is JSON at all, and then little can be wrong.
+func readObject(body []byte, r *jsonReader, member func(name []byte) error) error {
 	if len(body) > MaxFactsBytes {
-		return nil, fmt.Errorf("more than %d bytes", MaxFactsBytes)
+		return fmt.Errorf("more than %d bytes", MaxFactsBytes)
 	}
 	if !json.Valid(body) {
-		return nil, errors.New("not JSON")
+		return errors.New("not JSON")
 	}
-	r := jsonReader{text: body}
+	r.body, r.at = body, 0
 	if r.next() != '{' {
-		return nil, errors.New("not a JSON object")
+		return errors.New("not a JSON object")
 	}
-	return r.object(maxFactsDepth)
+	return r.members(member)
 }
 
 // jsonReader reads text that is known to be one JSON value.
 type jsonReader struct {
-	text []byte
+	body []byte
 	at   int
 }
 
@@ -36,7 +53,7 @@ type jsonReader struct {
 // byte that comes then.
 func (r *jsonReader) next() byte {
 	for {
-		switch c := r.text[r.at]; c {
+		switch c := r.body[r.at]; c {
 		case ' ', '\t', '\r', '\n', ',', ':':
 			r.at++
 		default:
@@ -57,8 +74,8 @@ func (r *jsonReader) value(depth int) (any, error) {
 		return r.string()
 	}
 	start := r.at
-	r.at += max(bytes.IndexAny(r.text[start:], " \t\r\n,]}"), 0)
-	switch word := string(r.text[start:r.at]); word {
+	r.at += max(bytes.IndexAny(r.body[start:], " \t\r\n,]}"), 0)
+	switch word := string(r.body[start:r.at]); word {
 	case "true":
 		return true, nil
 	case "false":
@@ -71,22 +88,46 @@ func (r *jsonReader) value(depth int) (any, error) {
 }
 
 func (r *jsonReader) object(depth int) (map[string]any, error) {
+	object := make(map[string]any)
+	err := r.members(func(name []byte) error {
+		if _, twice := object[string(name)]; twice {
+			return errTwice
+		}
+		v, err := r.value(depth - 1)
+		object[string(name)] = v
+		return err
+	})
+	return object, err
+}
+
+// members reads an object, whose values its caller reads.
+func (r *jsonReader) members(member func(name []byte) error) error {
 	r.at++
-	members := make(map[string]any)
 	for r.next() != '}' {
-		name, err := r.string()
-		if err != nil {
-			return nil, err
+		raw, plain := r.raw()
+		name := raw[1 : len(raw)-1]
+		if !plain {
+			var text string
+			if err := json.Unmarshal(raw, &text); err != nil {
+				return err
+			}
+			name = []byte(text)
 		}
-		if _, twice := members[name]; twice {
-			return nil, errors.New("a name is there twice")
-		}
-		if members[name], err = r.value(depth - 1); err != nil {
-			return nil, err
+		if err := member(name); err != nil {
+			return err
 		}
 	}
 	r.at++
-	return members, nil
+	return nil
+}
+
+// null reports whether the value that follows is null, and if so reads it.
+func (r *jsonReader) null() bool {
+	if r.next() != 'n' {
+		return false
+	}
+	r.at += len("null")
+	return true
 }
 
 func (r *jsonReader) array(depth int) ([]any, error) {
@@ -103,21 +144,27 @@ func (r *jsonReader) array(depth int) ([]any, error) {
 	return values, nil
 }
 
-// string reads a string. Only one with an escape, or that is not UTF-8, needs
-// encoding/json.
-func (r *jsonReader) string() (text string, err error) {
+// raw reads a string with its quotes, and says whether what is between them is
+// the string itself: without an escape, and UTF-8.
+func (r *jsonReader) raw() (raw []byte, plain bool) {
 	start, escaped := r.at, false
-	for r.at++; r.text[r.at] != '"'; r.at++ {
-		if r.text[r.at] == '\\' {
+	for r.at++; r.body[r.at] != '"'; r.at++ {
+		if r.body[r.at] == '\\' {
 			escaped = true
 			r.at++
 		}
 	}
 	r.at++
-	raw := r.text[start:r.at]
-	if escaped || !utf8.Valid(raw) {
-		err = json.Unmarshal(raw, &text)
-		return text, err
+	raw = r.body[start:r.at]
+	return raw, !escaped && utf8.Valid(raw)
+}
+
+// string reads a string. Only one that is not plain needs encoding/json.
+func (r *jsonReader) string() (text string, err error) {
+	raw, plain := r.raw()
+	if plain {
+		return string(raw[1 : len(raw)-1]), nil
 	}
-	return string(raw[1 : len(raw)-1]), nil
+	err = json.Unmarshal(raw, &text)
+	return text, err
 }

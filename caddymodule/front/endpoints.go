@@ -3,7 +3,6 @@ package front
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -42,10 +41,13 @@ func (h *Handler) token(run *running, w http.ResponseWriter, r *http.Request) er
 	if err != nil {
 		return err
 	}
-	resp, err := run.engine.Token(r.Context(), run.service.ID, engine.TokenRequest{Parameters: parameters, Basic: basic})
+	resp, err := run.engine.Token(r.Context(), run.service.ID, engine.TokenRequest{
+		Parameters: parameters, Basic: basic, Sender: sender(run, r, run.service.TokenEndpoint),
+	})
 	if err != nil {
 		return err
 	}
+	passNonce(w, resp.DPoPNonce)
 	if resp.Action == model.ActionPassword {
 		if resp, err = h.password(run, r, resp); err != nil {
 			return err
@@ -109,24 +111,26 @@ func (h *Handler) revocation(run *running, w http.ResponseWriter, r *http.Reques
 	return nil
 }
 
-// userInfo is OpenID Connect Core §5.3, with the token in the header or, by
-// POST, in the form (RFC 6750 §2.1, §2.2).
+// userInfo is OpenID Connect Core §5.3.
 func (h *Handler) userInfo(run *running, w http.ResponseWriter, r *http.Request) error {
-	token, refusal, err := userInfoToken(w, r, run.service.MaxRequestBytes)
+	credentials, refusal, err := userInfoCredentials(w, r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
-	if refusal == nil && token == "" {
+	if refusal == nil && credentials.Token == "" {
 		refusal = &introspect.Refusal{Status: http.StatusUnauthorized} // RFC 6750 §3.1: no error code
 	}
 	if refusal != nil {
-		introspect.Refuse(w, introspect.Challenge{Realm: run.service.Issuer}, refusal)
+		introspect.Refuse(w, introspect.Challenge{Realm: run.service.Issuer, DPoPAlgs: run.engine.DPoPAlgorithms(run.service.ID)}, refusal)
 		return nil
 	}
-	resp, err := run.engine.UserInfo(r.Context(), run.service.ID, engine.UserInfoRequest{Token: token})
+	resp, err := run.engine.UserInfo(r.Context(), run.service.ID, engine.UserInfoRequest{
+		Token: credentials.Token, Scheme: credentials.Scheme, Sender: sender(run, r, run.service.UserInfoEndpoint),
+	})
 	if err != nil {
 		return err
 	}
+	passNonce(w, resp.DPoPNonce)
 	if resp.Action != model.ActionOK {
 		challenge(w, resp.Action, resp.ResponseContent)
 		return nil
@@ -135,7 +139,9 @@ func (h *Handler) userInfo(run *running, w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return err
 	}
-	issued, err := run.engine.UserInfoIssue(r.Context(), run.service.ID, engine.UserInfoIssueRequest{Token: token, Claims: claims})
+	issued, err := run.engine.UserInfoIssue(r.Context(), run.service.ID, engine.UserInfoIssueRequest{
+		Token: credentials.Token, Scheme: credentials.Scheme, Claims: claims,
+	})
 	if err != nil {
 		return err
 	}
@@ -148,28 +154,6 @@ func (h *Handler) userInfo(run *running, w http.ResponseWriter, r *http.Request)
 		challenge(w, issued.Action, issued.ResponseContent)
 	}
 	return nil
-}
-
-// userInfoToken reads the access token of a userinfo request. One in two places
-// is refused.
-func userInfoToken(w http.ResponseWriter, r *http.Request, most int64) (string, *introspect.Refusal, error) {
-	token, refusal := introspect.BearerToken(r, 0)
-	if refusal != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") == "" {
-		return token, refusal, nil
-	}
-	parameters, err := form(w, r, most)
-	if err != nil {
-		return "", nil, err
-	}
-	values, err := url.ParseQuery(parameters)
-	inBody := values["access_token"]
-	if err != nil || len(inBody) > 1 || len(inBody) == 1 && token != "" {
-		return "", nil, &httpError{http.StatusBadRequest, "invalid_request", "the access token is there more than once, or the form is malformed"}
-	}
-	if len(inBody) == 1 {
-		token = inBody[0]
-	}
-	return token, nil, nil
 }
 
 // configuration is OpenID Connect Discovery §4 and RFC 8414 §3.

@@ -61,10 +61,13 @@ func (h *Handler) manage(run *running, w http.ResponseWriter, r *http.Request) e
 func (h *Handler) registration(run *running, w http.ResponseWriter, r *http.Request,
 	operation func(context.Context, model.ID, engine.ClientRegistrationRequest) (*engine.ClientRegistrationResponse, error)) error {
 	req := engine.ClientRegistrationRequest{ClientID: strings.TrimPrefix(r.URL.Path, h.registrationPath()+"/")}
-	var refusal *introspect.Refusal
-	if req.Token, refusal = introspect.BearerToken(r, 0); refusal != nil {
+	credentials, refusal := introspect.ReadCredentials(r, 0)
+	if refusal != nil {
 		introspect.Refuse(w, introspect.Challenge{Realm: run.service.Issuer}, refusal)
 		return nil
+	}
+	if credentials.Scheme == introspect.SchemeBearer {
+		req.Token = credentials.Token
 	}
 	if r.Method == http.MethodPost || r.Method == http.MethodPut {
 		var err error

@@ -52,6 +52,8 @@ type Client struct {
 	AccessTokenDuration         int64
 	RefreshTokenDuration        int64
 	SingleAccessTokenPerSubject bool
+	DPoPRequired                bool
+	CertificateBoundTokens      bool // tlsClientCertificateBoundAccessTokens
 
 	IntrospectionSignAlg       SignAlg // empty: what is usual
 	IntrospectionEncryptionAlg EncAlg

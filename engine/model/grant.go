@@ -63,7 +63,9 @@ type AccessToken struct {
 	// Resources are the token's own when they are fewer than the grant's
 	// (RFC 8707 §2.2), else nil.
 	Resources []string
-	ExpiresAt int64 // Unix seconds
+	// Confirmation is what the token is bound to, if anything.
+	Confirmation Confirmation
+	ExpiresAt    int64 // Unix seconds
 }
 
 // RefreshToken is the row behind a refresh token.
@@ -78,6 +80,9 @@ type RefreshToken struct {
 	// Successor is the refresh token that replaced this one, 0 while none has.
 	// The successor's access token has the same id as the successor.
 	Successor ID
+	// Confirmation is what the token is bound to, if anything: only those of
+	// public clients are (RFC 9449 §5, RFC 8705 §7.1).
+	Confirmation Confirmation
 }
 
 // HandleKind says what a one-time handle is for.

@@ -87,6 +87,11 @@ var clientRules = []rule[pairing]{
 		func(p pairing) []string { return yes(p.SubjectType == SubjectPairwise && !p.service.OpenID()) }},
 	{Warning, "backchannel_logout_uri", "logout tokens travel in clear", "use https", "OpenID Connect Back-Channel Logout section 2.2",
 		func(p pairing) []string { return yes(strings.HasPrefix(p.BackchannelLogoutURI, "http:")) }},
+	{Contradiction, "tls_client_certificate_bound_access_tokens", "the service binds no access tokens to certificates, so that the client can get none",
+		"turn it on at the service too, or leave it out here", "RFC 8705 section 3",
+		func(p pairing) []string {
+			return yes(p.CertificateBoundTokens && !p.service.CertificateBoundTokens)
+		}},
 	{Contradiction, "grant_types", "refresh_token is registered, but no other grant type would issue one",
 		"add authorization_code, or leave refresh_token out", "RFC 6749 section 6",
 		func(p pairing) []string {

@@ -129,6 +129,9 @@ func TestLint(t *testing.T) {
 			c["subjectType"] = raw("PAIRWISE")
 		}},
 		"client: logout": {"backchannel_logout_uri", Warning, func(_, c Settings) { c["backchannelLogoutUri"] = raw("http://localhost/out") }},
+		"client: certificates": {"tls_client_certificate_bound_access_tokens", Contradiction, func(_, c Settings) {
+			c["tlsClientCertificateBoundAccessTokens"] = raw(true)
+		}},
 		"client: refresh": {"grant_types", Contradiction, func(_, c Settings) {
 			delete(c, "redirectUris")
 			c["grantTypes"] = raw([]string{"CLIENT_CREDENTIALS", "REFRESH_TOKEN"})

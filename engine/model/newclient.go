@@ -137,6 +137,10 @@ func (c *Client) validateFlows() error {
 				return fmt.Errorf("the response type %q needs the grant type %s", t, g)
 			}
 		}
+		// Nobody could show there what they are to be bound to.
+		if t.Token() && (c.DPoPRequired || c.CertificateBoundTokens) {
+			return fmt.Errorf("dpop_required and tls_client_certificate_bound_access_tokens do not go with the response type %q", t)
+		}
 		// OpenID Connect Dynamic Client Registration §2: not from the
 		// authorization endpoint.
 		if t.IDToken() && c.IDTokenSignAlg == AlgNone {

@@ -60,6 +60,8 @@ type Service struct {
 	AccessTokenSignAlg          SignAlg
 	AccessTokenSignatureKeyID   string
 	SingleAccessTokenPerSubject bool
+	DPoPNonceRequired           bool
+	CertificateBoundTokens      bool // tlsClientCertificateBoundAccessTokens
 	RefreshTokenDuration        int64
 	RefreshTokenKept            *bool // nil: renewed for public clients alone
 	RefreshTokenDurationKept    bool

@@ -71,6 +71,10 @@ var clientTokenSettings = []Setting[Client]{
 		at("Token", "Refresh Token Duration", "Instead of the service's; 0 for the service's."),
 	flag("singleAccessTokenPerSubject", func(c *Client) *bool { return &c.SingleAccessTokenPerSubject }).
 		at("Token", "Single Access Token Per Subject", "A new access token ends the others of the same user at this client."),
+	flag("dpopRequired", func(c *Client) *bool { return &c.DPoPRequired }).
+		at("Token", "DPoP Required", "Refuse this client's token requests without a DPoP proof (RFC 9449).").feeds("dpop_bound_access_tokens"),
+	flag("tlsClientCertificateBoundAccessTokens", func(c *Client) *bool { return &c.CertificateBoundTokens }).
+		at("Token", "Certificate-Bound Access Tokens", "Bind this client's access tokens to its TLS certificate, without which it gets none (RFC 8705).").feeds("tls_client_certificate_bound_access_tokens"),
 	enum("introspectionSignAlg", assertionAlgs, func(c *Client) *SignAlg { return &c.IntrospectionSignAlg }).
 		at("Token", "Introspection Signature Algorithm", "How introspection answers that this client wants as a JWT are signed (RFC 9701); RS256, if there is a key for it, when it is not set.").feeds("introspection_signed_response_alg"),
 	enum("introspectionEncryptionAlg", encAlgs, func(c *Client) *EncAlg { return &c.IntrospectionEncryptionAlg }).

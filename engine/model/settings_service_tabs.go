@@ -108,6 +108,10 @@ var tokenSettings = []Setting[Service]{
 		at("Token", "Access Token Signature Algorithm", "Issue JWT access tokens (RFC 9068) signed so; opaque ones when it is not set."),
 	text("accessTokenSignatureKeyId", "ASCII, at most 100 characters", func(s *Service) *string { return &s.AccessTokenSignatureKeyID }, checkASCII(maxName)).
 		at("Token", "Access Token Signature Key", "The key ID to sign with, when there are several."),
+	flag("dpopNonceRequired", func(s *Service) *bool { return &s.DPoPNonceRequired }).
+		at("Token", "DPoP Nonce Required", "Accept at the token and the userinfo endpoint only DPoP proofs with a nonce of this server's (RFC 9449)."),
+	flag("tlsClientCertificateBoundAccessTokens", func(s *Service) *bool { return &s.CertificateBoundTokens }).
+		at("Token", "Certificate-Bound Access Tokens", "Bind the access tokens of clients that are registered for it to their TLS certificates (RFC 8705), which the site must ask for: tls with client_auth in mode request.").feeds("tls_client_certificate_bound_access_tokens"),
 	seconds("refreshTokenDuration", 1, MaxDuration, func(s *Service) *int64 { return &s.RefreshTokenDuration }).
 		at("Token", "Refresh Token Duration", "How long a refresh token is good, unless its client or a scope says otherwise."),
 	choice("refreshTokenKept", func(s *Service) **bool { return &s.RefreshTokenKept }).

@@ -38,7 +38,7 @@ func BenchmarkBare(b *testing.B) {
 	for _, alg := range benchmarked {
 		b.Run(alg, func(b *testing.B) {
 			s := newSigner(b, alg, "vL0m3Jt7Qz")
-			t, err := parse(s.token(b), DefaultMaxToken)
+			t, err := parse(s.token(b), DefaultMaxToken, new(headers))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -38,7 +38,7 @@ func FuzzKeySet(f *testing.F) {
 	for _, alg := range []string{"ES256", "ES512", "RS256", "PS384", "EdDSA"} {
 		s := newSigner(f, alg, "k")
 		f.Add(jwks(s.public(f)))
-		t, err := parse(s.token(f), DefaultMaxToken)
+		t, err := parse(s.token(f), DefaultMaxToken, new(headers))
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -51,7 +51,7 @@ func (i *Introspector) Introspect(ctx context.Context, token string) (*introspec
 // verify goes through RFC 9068 §4. The signature comes before the claims: they
 // are read only if the issuer wrote them.
 func (i *Introspector) verify(ctx context.Context, token string) (*introspect.Facts, error) {
-	t, err := parse(token, i.options.MaxToken)
+	t, err := parse(token, i.options.MaxToken, &i.keys.headers)
 	if err != nil {
 		return nil, err
 	}

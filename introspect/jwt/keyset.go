@@ -21,8 +21,9 @@ import (
 // there are, and is invalid if that brings none. While the issuer is down, known
 // keys are good for [Source].MaxStale, and unknown ones are unavailable.
 type KeySet struct {
-	source Source
-	origin *origin // nil if nothing is fetched
+	headers headers
+	source  Source
+	origin  *origin // nil if nothing is fetched
 
 	held      atomic.Pointer[holding] // nil before the first answer
 	last      atomic.Pointer[flight]  // nil before the first fetch
@@ -87,7 +88,7 @@ func NewKeySet(source Source) (*KeySet, error) {
 // It fails with [ErrInvalid] if the token is not good, and with
 // [introspect.ErrUnavailable] if that cannot be found out.
 func (k *KeySet) Verify(ctx context.Context, compact string) (typ string, payload []byte, err error) {
-	t, err := parse(compact, k.source.MaxToken)
+	t, err := parse(compact, k.source.MaxToken, &k.headers)
 	if err == nil {
 		err = k.verify(ctx, t)
 	}

@@ -159,7 +159,7 @@ func (p *pending) build(ctx context.Context, r *realm.Realm, c *model.Client, g 
 func (p *pending) buildCode(r *realm.Realm, g *model.Grant, out *issued) error {
 	payload, err := json.Marshal(Code{
 		RedirectURI: p.RedirectURI, RedirectOmitted: p.RedirectOmitted,
-		Nonce: p.Nonce, Challenge: p.Challenge, Plain: p.ChallengePlain, AuthTimeWanted: p.AuthTimeWanted,
+		Nonce: p.Nonce, Challenge: p.Challenge, Plain: p.ChallengePlain, AuthTimeWanted: p.AuthTimeWanted, JKT: p.JKT,
 	})
 	if err != nil {
 		return err

@@ -132,6 +132,8 @@ type pending struct {
 	UserInfoClaims wishes   `json:"cu,omitempty"`
 	ClaimsLocales  []string `json:"cl,omitempty"`
 	Resources      []string `json:"re,omitempty"`
+	// JKT is dpop_jkt.
+	JKT model.Thumbprint `json:"jkt,omitzero"`
 }
 
 // Code is what an authorization code carries from here to the token endpoint.
@@ -143,6 +145,8 @@ type Code struct {
 	// unless Plain.
 	Challenge string `json:"cc,omitempty"`
 	Plain     bool   `json:"cp,omitempty"`
+	// JKT is the DPoP key that redeems the code alone (RFC 9449 §10), if any.
+	JKT model.Thumbprint `json:"jkt,omitzero"`
 	// AuthTimeWanted: auth_time belongs in the ID token, because max_age or the
 	// claim was asked for (OpenID Connect Core §2).
 	AuthTimeWanted bool `json:"at,omitempty"`

@@ -36,6 +36,7 @@ func (p *pending) read(ctx context.Context, r *realm.Realm, c *model.Client, v p
 		func() *oautherr.Error { return p.readScopes(r, c, v, resp) },
 		func() *oautherr.Error { return p.readNonce(v) },
 		func() *oautherr.Error { return p.readChallenge(r, c, v) },
+		func() *oautherr.Error { return p.readKey(v) },
 		func() *oautherr.Error { return readPrompt(v, resp) },
 		func() *oautherr.Error { return p.readMaxAge(c, v, resp) },
 		func() *oautherr.Error { return p.readPages(r, v, resp) },
@@ -146,6 +147,14 @@ func (p *pending) readChallenge(r *realm.Realm, c *model.Client, v params.Values
 		return oautherr.New(oautherr.InvalidRequest, "code_challenge is not 43 to 128 unreserved characters")
 	}
 	p.ChallengePlain = true
+	return nil
+}
+
+// readKey is RFC 9449 §10.
+func (p *pending) readKey(v params.Values) *oautherr.Error {
+	if jkt := v.Get("dpop_jkt"); jkt != "" && p.JKT.UnmarshalText([]byte(jkt)) != nil {
+		return oautherr.New(oautherr.InvalidRequest, "dpop_jkt is not the base64url form of a SHA-256")
+	}
 	return nil
 }
 

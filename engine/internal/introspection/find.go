@@ -24,8 +24,10 @@ type Found struct {
 	Scopes    []string
 	Audience  []string // of an access token
 	ExpiresAt int64    // Unix seconds
-	Refresh   bool     // a refresh token, not an access token
-	Replaced  bool     // a refresh token that has a successor
+	// Confirmation is what an access token is bound to, if anything.
+	Confirmation model.Confirmation
+	Refresh      bool // a refresh token, not an access token
+	Replaced     bool // a refresh token that has a successor
 }
 
 // IssuedAt is when the token was issued, in Unix seconds: its id says so.
@@ -49,7 +51,7 @@ func FindAccess(ctx context.Context, r *realm.Realm, text string) (*Found, error
 	if err != nil {
 		return nil, err
 	}
-	f := &Found{ID: row.ID, Grant: g, Scopes: row.Scopes, ExpiresAt: row.ExpiresAt}
+	f := &Found{ID: row.ID, Grant: g, Scopes: row.Scopes, Confirmation: row.Confirmation, ExpiresAt: row.ExpiresAt}
 	if f.Scopes == nil {
 		f.Scopes = g.Scopes
 	}

@@ -47,44 +47,72 @@ type Response struct {
 	ACR         string
 	AMR         []string
 	Properties  []model.Property
+	// TokenType is the token's type (RFC 6749 §7.1), and Confirmation what it is
+	// bound to, if anything: that its sender proves this is left to the caller.
+	TokenType    string
+	Confirmation model.Confirmation
 }
 
 // Process answers an introspection request. The error is the store's.
 func Process(ctx context.Context, r *realm.Realm, req Request) (*Response, error) {
-	f, resp, err := Judge(ctx, r, req)
-	if err != nil || f == nil {
-		return resp, err
+	f, objection, err := Find(ctx, r, req.Token)
+	if err != nil {
+		return nil, err
 	}
-	resp.Usable, resp.Sufficient = true, resp.Action == model.ActionOK
+	if objection == nil {
+		objection = f.Objection(req)
+	}
+	resp := &Response{Action: model.ActionOK}
+	if objection != nil {
+		resp.Action, resp.ResponseContent = objection.Action, objection.Challenge("Bearer")
+	}
+	if f == nil {
+		return resp, nil
+	}
+	resp.Usable, resp.Sufficient = true, objection == nil
 	resp.Token, resp.Client, resp.ClientAlias, resp.Grant = f.ID, f.Client.ID, f.Client.Alias, f.Grant.ID
 	resp.Subject, resp.Scopes, resp.Audience = f.Grant.Subject, f.Scopes, f.Audience
 	resp.ExpiresAt, resp.IssuedAt = f.ExpiresAt, f.IssuedAt()
 	resp.AuthTime, resp.ACR, resp.AMR = f.Grant.AuthTime, f.Grant.Claims.ACR, f.Grant.Claims.AMR
 	resp.Properties = f.Grant.Claims.Properties
+	resp.TokenType, resp.Confirmation = r.TokenType(f.Confirmation), f.Confirmation
 	return resp, nil
 }
 
-// Judge finds an access token and holds it against what is asked of it. The
-// response has its action and challenge alone; the token is nil when it is not
-// good.
-func Judge(ctx context.Context, r *realm.Realm, req Request) (*Found, *Response, error) {
-	if req.Token == "" {
-		return nil, challenge(model.ActionBadRequest, oautherr.InvalidRequest, "the access token is missing", nil), nil
+// Objection is why an access token does not do.
+type Objection struct {
+	Action      model.Action // BAD_REQUEST, UNAUTHORIZED or FORBIDDEN
+	Code        string
+	Description string
+	Scopes      []string // those that are required, when they are missing
+}
+
+// Find finds an access token that is good; otherwise there is an objection.
+func Find(ctx context.Context, r *realm.Realm, token string) (*Found, *Objection, error) {
+	if token == "" {
+		return nil, &Objection{Action: model.ActionBadRequest, Code: oautherr.InvalidRequest, Description: "the access token is missing"}, nil
 	}
-	f, err := FindAccess(ctx, r, req.Token)
-	if err != nil {
-		return nil, nil, err
+	f, err := FindAccess(ctx, r, token)
+	if err != nil || f != nil {
+		return f, nil, err
 	}
+	return nil, &Objection{
+		Action: model.ActionUnauthorized, Code: oautherr.InvalidToken, Description: "the access token is unknown, has expired or was revoked",
+	}, nil
+}
+
+// Objection holds a token against what is asked of it; nil: it suffices.
+func (f *Found) Objection(req Request) *Objection {
 	switch {
-	case f == nil:
-		return nil, challenge(model.ActionUnauthorized, oautherr.InvalidToken, "the access token is unknown, has expired or was revoked", nil), nil
 	case req.Subject != "" && req.Subject != f.Grant.Subject:
-		return f, challenge(model.ActionForbidden, oautherr.InvalidRequest, "the access token belongs to another subject", nil), nil
+		return &Objection{Action: model.ActionForbidden, Code: oautherr.InvalidRequest, Description: "the access token belongs to another subject"}
 	case !covers(f.Scopes, req.Scopes):
-		return f, challenge(model.ActionForbidden, oautherr.InsufficientScope, "the access token does not cover the required scopes", req.Scopes), nil
-	default:
-		return f, &Response{Action: model.ActionOK}, nil
+		return &Objection{
+			Action: model.ActionForbidden, Code: oautherr.InsufficientScope,
+			Description: "the access token does not cover the required scopes", Scopes: req.Scopes,
+		}
 	}
+	return nil
 }
 
 func covers(have, want []string) bool {
@@ -96,13 +124,13 @@ func covers(have, want []string) bool {
 	return true
 }
 
-// challenge makes a WWW-Authenticate value. Scopes were printable ASCII without
-// quotation marks when the service was configured, and the texts are ours.
-func challenge(action model.Action, code, description string, scopes []string) *Response {
+// Challenge is a WWW-Authenticate value in a scheme. Scopes were printable ASCII
+// without quotation marks when the service was configured, and the texts are ours.
+func (o *Objection) Challenge(scheme string) string {
 	var b strings.Builder
-	b.WriteString(`Bearer error="` + code + `", error_description="` + description + `"`)
-	if len(scopes) > 0 {
-		b.WriteString(`, scope="` + oautherr.Text(strings.Join(scopes, " ")) + `"`)
+	b.WriteString(scheme + ` error="` + o.Code + `", error_description="` + o.Description + `"`)
+	if len(o.Scopes) > 0 {
+		b.WriteString(`, scope="` + oautherr.Text(strings.Join(o.Scopes, " ")) + `"`)
 	}
-	return &Response{Action: action, ResponseContent: b.String()}
+	return b.String()
 }

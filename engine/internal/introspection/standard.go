@@ -132,14 +132,17 @@ func (f *Found) content(r *realm.Realm, caller *model.Client) ([]byte, error) {
 		ACR       string     `json:"acr,omitempty"`
 		AMR       []string   `json:"amr,omitempty"`
 		Reference *reference `json:"gatehouse,omitempty"`
+
+		Confirmation model.Confirmation `json:"cnf,omitzero"` // RFC 9449 §6.2, RFC 8705 §3.2
 	}{
 		Active: true, Scope: strings.Join(f.Scopes, " "), ClientID: f.Client.Alias,
 		ExpiresAt: f.ExpiresAt, IssuedAt: f.IssuedAt(), Subject: subject,
 		Issuer: r.Service.Issuer, ID: mint.JTI(f.ID),
 		AuthTime: f.Grant.AuthTime, ACR: f.Grant.Claims.ACR, AMR: f.Grant.Claims.AMR,
+		Confirmation: f.Confirmation,
 	}
 	if !f.Refresh {
-		answer.TokenType, answer.Audience = r.Service.AccessTokenType, mint.OneOrMany(f.Audience)
+		answer.TokenType, answer.Audience = r.TokenType(f.Confirmation), mint.OneOrMany(f.Audience)
 		answer.Reference = &reference{r.Service.ID, f.ID, f.Grant.ID, f.Client.ID, r.RevocationSubject(f.Grant.Subject)}
 	}
 	body, err := json.Marshal(answer)

@@ -73,6 +73,7 @@ const (
 	PurposeSuccession = "gatehouse refresh token succession"
 	PurposePairwise   = "gatehouse pairwise subjects"
 	PurposeRevocation = "gatehouse revoked subjects"
+	PurposeNonce      = "gatehouse DPoP nonces"
 	// PurposeConfiguration is followed by a digest of the configuration.
 	PurposeConfiguration = "gatehouse configuration "
 )

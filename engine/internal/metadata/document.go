@@ -109,7 +109,8 @@ func endpoints(r *realm.Realm, document map[string]any) {
 			document[name+"_auth_signing_alg_values_supported"] = algs
 		}
 	}
-	document["introspection_signing_alg_values_supported"] = r.Algs() // RFC 9701 §7
+	document["dpop_signing_alg_values_supported"] = r.DPoP.Algorithms() // RFC 9449 §5.1
+	document["introspection_signing_alg_values_supported"] = r.Algs()   // RFC 9701 §7
 	encrypts(document, "introspection")
 }
 

@@ -27,6 +27,8 @@ type Of struct {
 	Client    *model.Client
 	Scopes    []string
 	Resources []string // nil: all of the grant's
+	// Confirmation is what the token is bound to.
+	Confirmation model.Confirmation
 }
 
 // Whole covers a grant completely.
@@ -38,7 +40,7 @@ func Whole(g *model.Grant, c *model.Client) Of {
 // that secret, or a JWT when the service asks for one.
 func NewAccess(ctx context.Context, r *realm.Realm, id model.ID, of Of, secret *handle.Secret) (Access, error) {
 	a := Access{Row: model.AccessToken{
-		Service: r.Service.ID, ID: id, Grant: of.Grant.ID, Resources: of.Resources,
+		Service: r.Service.ID, ID: id, Grant: of.Grant.ID, Resources: of.Resources, Confirmation: of.Confirmation,
 		ExpiresAt: r.Now().Unix() + r.AccessTokenDuration(of.Client, of.Scopes),
 	}}
 	if !slices.Equal(of.Scopes, of.Grant.Scopes) {
@@ -95,6 +97,8 @@ type accessClaims struct {
 	AuthTime  int64    `json:"auth_time,omitempty"`
 	ACR       string   `json:"acr,omitempty"`
 	AMR       []string `json:"amr,omitempty"`
+
+	Confirmation model.Confirmation `json:"cnf,omitzero"` // RFC 9449 §6.1, RFC 8705 §3.1
 }
 
 // accessJWT makes the JWT form of an access token. Its jti is the row's id. The
@@ -107,6 +111,7 @@ func accessJWT(ctx context.Context, r *realm.Realm, row *model.AccessToken, of O
 		ExpiresAt: row.ExpiresAt, IssuedAt: handle.Time(row.ID).Unix(), ID: JTI(row.ID),
 		Client: of.Client.Alias, Scope: strings.Join(of.Scopes, " "),
 		AuthTime: g.AuthTime, ACR: g.Claims.ACR, AMR: g.Claims.AMR,
+		Confirmation: row.Confirmation,
 	}
 	if g.Subject == "" {
 		claims.Subject = of.Client.Alias // RFC 9068 §2.2: the client itself

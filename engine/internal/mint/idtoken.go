@@ -14,7 +14,7 @@ import (
 
 // protectedClaims are set by the engine and never by an authentication server.
 var protectedClaims = []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "nonce", "auth_time", "acr", "amr", "azp", "sid",
-	"at_hash", "c_hash", "s_hash", "events", "gatehouse"}
+	"at_hash", "c_hash", "s_hash", "events", "cnf", "gatehouse"}
 
 // Beside is what an ID token is issued beside, and bound to by hashes
 // (OpenID Connect Core §3.1.3.6, §3.3.2.11), and what the request wanted.

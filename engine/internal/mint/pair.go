@@ -43,6 +43,9 @@ func NewPair(ctx context.Context, r *realm.Realm, id model.ID, of Of, refreshUnt
 		t.Refresh = &model.RefreshToken{
 			Service: r.Service.ID, ID: id, Grant: of.Grant.ID, Hash: s.Refresh.Hash(), Access: id, ExpiresAt: refreshUntil,
 		}
+		if of.Client.Public() { // others' are bound to their credentials (RFC 9449 §5, RFC 8705 §7.1)
+			t.Refresh.Confirmation = of.Confirmation
+		}
 		t.RefreshText = handle.Format(handle.RefreshToken, id, &s.Refresh)
 	}
 	return t, nil

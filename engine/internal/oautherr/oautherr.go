@@ -95,7 +95,9 @@ const (
 	ConsentRequired         = "consent_required"          // OpenID Connect Core §3.1.2.6
 	InteractionRequired     = "interaction_required"      // OpenID Connect Core §3.1.2.6
 	AccountSelectionReq     = "account_selection_required"
-	InvalidTarget           = "invalid_target" // RFC 8707 §2
+	InvalidTarget           = "invalid_target"     // RFC 8707 §2
+	InvalidDPoPProof        = "invalid_dpop_proof" // RFC 9449 §5
+	UseDPoPNonce            = "use_dpop_nonce"     // RFC 9449 §8
 	UnmetAuthentication     = "unmet_authentication_requirements"
 	InvalidRequestObject    = "invalid_request_object"  // OpenID Connect Core §3.1.2.6
 	InvalidRequestURI       = "invalid_request_uri"     // OpenID Connect Core §3.1.2.6

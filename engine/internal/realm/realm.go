@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/engine/dpop"
 	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
@@ -52,6 +53,7 @@ type Realm struct {
 	Service    *model.Service
 	Keys       *keys.Ring
 	Derivation keys.Derivation
+	DPoP       *dpop.Checker // of proofs at this service's endpoints
 
 	pairwise   keys.Derivation
 	revocation keys.Derivation
@@ -84,7 +86,30 @@ func New(h *House, service model.Service, clients []model.Client, ring *keys.Rin
 		r.declared[c.Alias] = &c
 		r.byID[c.ID] = &c
 	}
-	return r, nil
+	return r, r.openDPoP()
+}
+
+// openDPoP makes the checker of proofs. Every node has the same nonces.
+func (r *Realm) openDPoP() error {
+	nonces, err := r.Master.Derive(r.Service.ID, keys.PurposeNonce)
+	if err != nil {
+		return err
+	}
+	skew := time.Duration(r.Service.AllowableClockSkew) * time.Second
+	r.DPoP, err = dpop.New(dpop.Options{
+		MaxAge: dpop.DefaultMaxAge + skew, Skew: skew,
+		RequireNonce: r.Service.DPoPNonceRequired, NonceKey: nonces[:], Now: r.Now,
+	})
+	return err
+}
+
+// TokenType is the token_type of an access token that is bound so (RFC 6749
+// §7.1, RFC 9449 §5).
+func (r *Realm) TokenType(c model.Confirmation) string {
+	if c.JKT.IsZero() {
+		return r.Service.AccessTokenType
+	}
+	return "DPoP"
 }
 
 // Scopes returns what a request gets of the scopes that it asks for: those that

@@ -51,6 +51,9 @@ func checkFlows(r *realm.Realm, d *draft) error {
 
 func checkAuthentication(r *realm.Realm, d *draft) error {
 	s, method := r.Service, d.client.TokenAuthMethod
+	if d.client.CertificateBoundTokens && !s.CertificateBoundTokens {
+		return refuse("tls_client_certificate_bound_access_tokens", "this server binds no access tokens to certificates")
+	}
 	if !slices.Contains(s.SupportedTokenAuthMethods, method) || !permitted(s.RegistrationPolicy.AuthMethods, method) {
 		return refuse("token_endpoint_auth_method", "%q may not be registered here", method)
 	}

@@ -41,10 +41,11 @@ func (p *Processor) authorizationCode(ctx context.Context, client *model.Client,
 	if err != nil {
 		return err
 	}
-	if refusal := checkCode(code, v); refusal != nil {
+	if refusal := checkCode(code, v, resp.Confirmation); refusal != nil {
 		return refusal
 	}
 	of := mint.Whole(&g, client)
+	of.Confirmation = resp.Confirmation
 	if of.Resources, err = resources(v, g.Claims.Resources); err != nil {
 		return err
 	}
@@ -92,7 +93,10 @@ func (p *Processor) lookupCode(ctx context.Context, text string) (model.Handle, 
 }
 
 // checkCode compares the request with what the code is bound to.
-func checkCode(c *authorize.Code, v params.Values) error {
+func checkCode(c *authorize.Code, v params.Values, sender model.Confirmation) error {
+	if !sender.Covers(model.Confirmation{JKT: c.JKT}) { // RFC 9449 §10
+		return oautherr.New(oautherr.InvalidGrant, "the authorization code is bound to another DPoP key (dpop_jkt)")
+	}
 	if uri := v.Get("redirect_uri"); uri != c.RedirectURI && !(uri == "" && c.RedirectOmitted) {
 		return oautherr.New(oautherr.InvalidGrant, "redirect_uri differs from the one in the authorization request")
 	}

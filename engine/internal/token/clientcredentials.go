@@ -38,7 +38,8 @@ func (p *Processor) clientCredentials(ctx context.Context, client *model.Client,
 	if refusal != nil {
 		return refusal
 	}
-	a, err := p.issueOwn(ctx, client, scopes, model.GrantClaims{Resources: targets, Properties: properties})
+	of := mint.Of{Client: client, Scopes: scopes, Confirmation: resp.Confirmation}
+	a, err := p.issueOwn(ctx, of, model.GrantClaims{Resources: targets, Properties: properties})
 	if err != nil {
 		return err
 	}
@@ -83,32 +84,32 @@ func (o *ownGrants) store(key ownKey, g *model.Grant) {
 // in seconds, so that not every token needs a new one.
 const ownGrantSlack = 60 * 60
 
-// issueOwn issues an access token to the client itself. One with properties of
-// its own has a grant of its own.
-func (p *Processor) issueOwn(ctx context.Context, client *model.Client, scopes []string, claims model.GrantClaims) (a mint.Access, err error) {
-	key := ownKey{client.ID, strings.Join(scopes, " "), strings.Join(claims.Resources, " ")}
-	lasts := p.AccessTokenDuration(client, scopes)
+// issueOwn issues an access token to the client itself, with a grant that it
+// finds or makes. One with properties of its own has a grant of its own.
+func (p *Processor) issueOwn(ctx context.Context, of mint.Of, claims model.GrantClaims) (a mint.Access, err error) {
+	key := ownKey{of.Client.ID, strings.Join(of.Scopes, " "), strings.Join(claims.Resources, " ")}
+	lasts := p.AccessTokenDuration(of.Client, of.Scopes)
 	until := p.Now().Unix() + lasts
 	shared := len(claims.Properties) == 0
-	if g := p.own.load(key, until); g != nil && shared {
-		a, err = p.insertOwn(ctx, client, g, false)
+	if of.Grant = p.own.load(key, until); of.Grant != nil && shared {
+		a, err = p.insertOwn(ctx, of, false)
 		if !errors.Is(err, store.ErrNotFound) {
 			return a, err
 		}
 		// The grant was revoked since: a new one is due.
 	}
-	g := &model.Grant{
-		Service: p.Service.ID, Client: client.ID, Scopes: scopes, Claims: claims,
+	of.Grant = &model.Grant{
+		Service: p.Service.ID, Client: of.Client.ID, Scopes: of.Scopes, Claims: claims,
 		ExpiresAt: until + max(lasts, ownGrantSlack),
 	}
-	if a, err = p.insertOwn(ctx, client, g, true); err == nil && shared {
-		p.own.store(key, g)
+	if a, err = p.insertOwn(ctx, of, true); err == nil && shared {
+		p.own.store(key, of.Grant)
 	}
 	return a, err
 }
 
 // insertOwn stores an access token, and before it its grant when that is new.
-func (p *Processor) insertOwn(ctx context.Context, client *model.Client, g *model.Grant, isNew bool) (a mint.Access, err error) {
+func (p *Processor) insertOwn(ctx context.Context, of mint.Of, isNew bool) (a mint.Access, err error) {
 	err = p.Write(ctx, func() ([]store.Step, error) {
 		secret, err := handle.NewSecret(p.Random)
 		if err != nil {
@@ -116,10 +117,10 @@ func (p *Processor) insertOwn(ctx context.Context, client *model.Client, g *mode
 		}
 		var steps []store.Step
 		if isNew {
-			g.ID = p.IDs.Next()
-			steps = append(steps, store.InsertGrant{Grant: *g})
+			of.Grant.ID = p.IDs.Next()
+			steps = append(steps, store.InsertGrant{Grant: *of.Grant})
 		}
-		if a, err = mint.NewAccess(ctx, p.Realm, p.IDs.Next(), mint.Whole(g, client), &secret); err != nil {
+		if a, err = mint.NewAccess(ctx, p.Realm, p.IDs.Next(), of, &secret); err != nil {
 			return nil, err
 		}
 		return append(steps, store.InsertAccessToken{Token: a.Row}), nil

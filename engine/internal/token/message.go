@@ -1,6 +1,7 @@
 package token
 
 import (
+	"github.com/gatehouse-auth/gatehouse/engine/internal/binding"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
@@ -11,6 +12,8 @@ type Request struct {
 	Parameters string
 	// Basic is what came in the Authorization header.
 	Basic clientauth.Credentials
+	// Sender is who sends it, for tokens that are bound to their sender.
+	Sender binding.Sender
 	// Properties are extra properties of an access token that a client gets for
 	// itself; other tokens have those of their authorization.
 	Properties []model.Property
@@ -37,6 +40,11 @@ type Response struct {
 	RefreshToken         string
 	IDToken              string
 	Properties           []model.Property
+	// Confirmation is what the access token is bound to, if anything.
+	Confirmation model.Confirmation
+	// DPoPNonce, unless empty, belongs into the header DPoP-Nonce (RFC 9449 §8),
+	// whatever the action.
+	DPoPNonce string
 
 	// Ticket, Username and Password are there with PASSWORD alone.
 	Ticket   string

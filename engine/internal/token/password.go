@@ -25,6 +25,8 @@ type asked struct {
 	Client    model.ID `json:"c"`
 	Scopes    []string `json:"s,omitempty"`
 	Resources []string `json:"r,omitempty"`
+	// Confirmation is what the tokens are to be bound to.
+	Confirmation model.Confirmation `json:"cnf,omitzero"`
 }
 
 // password is RFC 6749 §4.3. The engine knows no passwords: the front finds out
@@ -41,7 +43,7 @@ func (p *Processor) password(ctx context.Context, client *model.Client, v params
 	if refusal != nil {
 		return refusal
 	}
-	a := asked{Client: client.ID, Scopes: scopes}
+	a := asked{Client: client.ID, Scopes: scopes, Confirmation: resp.Confirmation}
 	if a.Resources, refusal = authorize.Resources(v); refusal != nil {
 		return refusal
 	}
@@ -79,7 +81,7 @@ func (p *Processor) Issue(ctx context.Context, req IssueRequest) (*Response, err
 	if req.Subject == "" {
 		return nil, errors.New("issue: the subject is missing")
 	}
-	resp := &Response{Client: client, GrantType: model.GrantPassword}
+	resp := &Response{Client: client, GrantType: model.GrantPassword, Confirmation: a.Confirmation}
 	active, err := p.SubjectActive(ctx, req.Subject)
 	switch {
 	case err != nil:
@@ -93,7 +95,9 @@ func (p *Processor) Issue(ctx context.Context, req IssueRequest) (*Response, err
 			UserInfo: authorize.ScopeClaims(p.Realm, a.Scopes), AMR: []string{"pwd"}, Resources: a.Resources, Properties: req.Properties,
 		},
 	}
-	t, err := p.spend(ctx, id, g, client)
+	of := mint.Whole(g, client)
+	of.Confirmation = a.Confirmation
+	t, err := p.spend(ctx, id, g, of)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +109,7 @@ func (p *Processor) Issue(ctx context.Context, req IssueRequest) (*Response, err
 }
 
 // spend uses the ticket up and stores what it yields, in one write.
-func (p *Processor) spend(ctx context.Context, ticket model.ID, g *model.Grant, client *model.Client) (t *mint.Pair, err error) {
-	of := mint.Whole(g, client)
+func (p *Processor) spend(ctx context.Context, ticket model.ID, g *model.Grant, of mint.Of) (t *mint.Pair, err error) {
 	err = p.Write(ctx, func() ([]store.Step, error) {
 		secrets, err := mint.NewSecrets(p.Realm)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/binding"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/clientauth"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/mint"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
@@ -34,7 +35,7 @@ func (p *Processor) Process(ctx context.Context, req Request) (*Response, error)
 		return resp, err
 	}
 	if resp == nil {
-		resp = &Response{}
+		resp = &Response{DPoPNonce: binding.Nonce(p.Realm, req.Sender)}
 	}
 	resp.Action, resp.ResponseContent = p.Refuse("token", resp.GrantType, resp.Client, refusal)
 	return resp, nil
@@ -46,7 +47,7 @@ func (p *Processor) process(ctx context.Context, req Request) (*Response, error)
 	if err != nil {
 		return nil, err
 	}
-	resp := &Response{Client: client}
+	resp := &Response{Client: client, DPoPNonce: binding.Nonce(p.Realm, req.Sender)}
 	grantType := model.GrantType(v.Get("grant_type"))
 	switch {
 	case grantType == "":
@@ -57,6 +58,9 @@ func (p *Processor) process(ctx context.Context, req Request) (*Response, error)
 	resp.GrantType = grantType
 	if !client.Allows(grantType) {
 		return resp, oautherr.New(oautherr.UnauthorizedClient, "the client is not registered for that grant_type")
+	}
+	if resp.Confirmation, err = binding.ForTokens(ctx, p.Realm, client, req.Sender); err != nil {
+		return resp, err
 	}
 	switch grantType {
 	case model.GrantAuthorizationCode:
@@ -84,7 +88,7 @@ func (p *Processor) succeed(resp *Response) error {
 		Scope        string `json:"scope"`
 		IDToken      string `json:"id_token,omitempty"`
 	}{
-		resp.AccessToken, p.Service.AccessTokenType, max(0, resp.AccessTokenExpiresAt-p.Now().Unix()),
+		resp.AccessToken, p.TokenType(resp.Confirmation), max(0, resp.AccessTokenExpiresAt-p.Now().Unix()),
 		resp.RefreshToken, strings.Join(resp.Scopes, " "), resp.IDToken,
 	})
 	if err == nil && len(resp.Properties) > 0 {

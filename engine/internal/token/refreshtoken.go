@@ -17,9 +17,11 @@ import (
 
 var errRefresh = oautherr.New(oautherr.InvalidGrant, "the refresh token is unknown, has expired, was revoked or belongs to another client")
 
+var errOtherSender = oautherr.New(oautherr.InvalidGrant, "the refresh token, or what was issued for it, is bound to another key or certificate")
+
 // refreshToken is RFC 6749 §6. Unless the service says otherwise, a public
-// client's refresh token is replaced at each use (RFC 9700 §4.14.2), and other
-// clients keep theirs.
+// client's refresh token is replaced at each use when it is bound to nothing
+// (RFC 9700 §4.14.2), and other refresh tokens are kept.
 func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v params.Values, resp *Response) error {
 	if v.Get("refresh_token") == "" {
 		return oautherr.New(oautherr.InvalidRequest, "refresh_token is missing")
@@ -28,11 +30,14 @@ func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v pa
 	if err != nil {
 		return err
 	}
+	if !resp.Confirmation.Covers(u.row.Confirmation) {
+		return errOtherSender
+	}
 	scopes, refusal := narrower(v.List("scope"), u.grant.Scopes)
 	if refusal != nil {
 		return refusal
 	}
-	of := mint.Of{Grant: &u.grant, Client: client, Scopes: scopes}
+	of := mint.Of{Grant: &u.grant, Client: client, Scopes: scopes, Confirmation: resp.Confirmation}
 	if of.Resources, err = resources(v, u.grant.Claims.Resources); err != nil {
 		return err
 	}
@@ -42,8 +47,8 @@ func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v pa
 	var t *mint.Pair
 	switch {
 	case u.row.Successor != 0:
-		t, err = p.repeat(ctx, client, u)
-	case p.keepsRefreshToken(client):
+		t, err = p.repeat(ctx, of, u)
+	case p.keepsRefreshToken(client, u):
 		t, err = p.renew(ctx, u, of)
 	default:
 		t, err = p.rotate(ctx, u, of)
@@ -61,11 +66,11 @@ func (p *Processor) refreshToken(ctx context.Context, client *model.Client, v pa
 	return err
 }
 
-func (p *Processor) keepsRefreshToken(c *model.Client) bool {
+func (p *Processor) keepsRefreshToken(c *model.Client, u *used) bool {
 	if kept := p.Service.RefreshTokenKept; kept != nil {
 		return *kept
 	}
-	return !c.Public()
+	return !c.Public() || !u.row.Confirmation.IsZero()
 }
 
 // used is a refresh token that was presented.
@@ -164,33 +169,36 @@ func (p *Processor) rotate(ctx context.Context, u *used, of mint.Of) (*mint.Pair
 	if u.row.Successor == 0 {
 		return nil, store.ErrSpent // expired between the look and the write
 	}
-	return p.repeat(ctx, of.Client, u)
+	return p.repeat(ctx, of, u)
 }
 
 // repeat answers a refresh token that has a successor. As long as the
 // successor has not been used, the pair derived from the token presented is
-// given again, so that a lost answer costs nothing; after that it is reuse,
-// and the whole family ends.
-func (p *Processor) repeat(ctx context.Context, client *model.Client, u *used) (*mint.Pair, error) {
+// given again, so that a lost answer costs nothing, but only to the sender that
+// it is bound to; after that it is reuse, and the whole family ends.
+func (p *Processor) repeat(ctx context.Context, of mint.Of, u *used) (*mint.Pair, error) {
 	successor, _, err := p.Store.RefreshToken(ctx, p.Service.ID, u.row.Successor)
 	if err != nil {
 		return nil, err
 	}
 	if successor.Successor != 0 {
-		return nil, p.refreshReused(ctx, client, u)
+		return nil, p.refreshReused(ctx, of.Client, u)
 	}
 	s := p.succession(u, successor.ID)
 	t := &mint.Pair{
 		Refresh: &successor, RefreshText: handle.Format(handle.RefreshToken, successor.ID, &s.Refresh),
-		Of: mint.Whole(&u.grant, client),
+		Of: mint.Whole(&u.grant, of.Client),
 	}
 	t.Access.Row, _, err = p.Store.AccessToken(ctx, p.Service.ID, successor.Access)
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		// The access token has ended, by time or revocation: it is given as it
 		// was, good for nothing, and the refresh token beside it still works.
-		t.Access.Row = model.AccessToken{Service: p.Service.ID, ID: successor.Access, Grant: u.grant.ID}
-	} else if err != nil {
+		t.Access.Row = model.AccessToken{Service: p.Service.ID, ID: successor.Access, Grant: u.grant.ID, Confirmation: of.Confirmation}
+	case err != nil:
 		return nil, err
+	case t.Access.Row.Confirmation != of.Confirmation:
+		return nil, errOtherSender
 	}
 	if t.Access.Row.Scopes != nil {
 		t.Of.Scopes = t.Access.Row.Scopes

@@ -4,17 +4,26 @@ package userinfo
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/engine/internal/authorize"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/binding"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/introspection"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/mint"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/oautherr"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
 
-// Request is a userinfo request: its access token.
-type Request struct{ Token string }
+// Request is a userinfo request: its access token, the scheme that it came
+// under (Bearer, also for one in a form, or DPoP), and who sends it.
+type Request struct {
+	Token  string
+	Scheme string
+	Sender binding.Sender
+}
 
 // Response says what to do with a userinfo request.
 //
@@ -28,21 +37,52 @@ type Response struct {
 	Scopes          []string
 	// Claims are the names of the claims wanted.
 	Claims []string
+	// DPoPNonce, unless empty, belongs into the header DPoP-Nonce (RFC 9449 §9),
+	// whatever the action.
+	DPoPNonce string
 }
 
-// Process checks a userinfo request. The error is the store's.
+// needed is what a userinfo request needs of its token (OpenID Connect Core §5.3).
+var needed = introspection.Request{Scopes: []string{"openid"}}
+
+// Process checks a userinfo request, and uses its DPoP proof up. The error is
+// the store's.
 func Process(ctx context.Context, r *realm.Realm, req Request) (*Response, error) {
-	f, t, err := introspection.Judge(ctx, r, introspection.Request{Token: req.Token, Scopes: []string{"openid"}})
+	resp := &Response{Action: model.ActionOK, DPoPNonce: binding.Nonce(r, req.Sender)}
+	f, objection, err := introspection.Find(ctx, r, req.Token)
+	if err == nil && objection == nil {
+		objection, err = confirm(ctx, r, req, f)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if t.Action != model.ActionOK {
-		return &Response{Action: t.Action, ResponseContent: t.ResponseContent}, nil
+	if objection != nil {
+		resp.Action, resp.ResponseContent = objection.Action, challenges(r, objection, req.Scheme)
+		return resp, nil
 	}
-	return &Response{
-		Action: model.ActionOK, Subject: f.Grant.Subject, Client: f.Client.ID,
-		Scopes: f.Scopes, Claims: wanted(f),
-	}, nil
+	resp.Subject, resp.Client, resp.Scopes, resp.Claims = f.Grant.Subject, f.Client.ID, f.Scopes, wanted(f)
+	return resp, nil
+}
+
+// confirm holds a token against its sender, and then against what is needed.
+func confirm(ctx context.Context, r *realm.Realm, req Request, f *introspection.Found) (*introspection.Objection, error) {
+	err := binding.Confirm(ctx, r, req.Sender, binding.Access{
+		Scheme: req.Scheme, Token: req.Token, Bound: f.Confirmation, Address: r.Service.UserInfoEndpoint,
+	})
+	if refusal, is := errors.AsType[*oautherr.Error](err); is {
+		return &introspection.Objection{Action: model.ActionUnauthorized, Code: refusal.Code, Description: refusal.Description}, nil
+	}
+	return f.Objection(needed), err
+}
+
+// challenges are those of both schemes; the error is told in the one that the
+// request has used, which comes first (RFC 9449 §7.1).
+func challenges(r *realm.Realm, o *introspection.Objection, scheme string) string {
+	algs := `algs="` + strings.Join(r.DPoP.Algorithms(), " ") + `"`
+	if scheme == binding.DPoP {
+		return o.Challenge(binding.DPoP) + ", " + algs + ", " + binding.Bearer
+	}
+	return o.Challenge(binding.Bearer) + ", " + binding.DPoP + " " + algs
 }
 
 // wanted are the claims that the request asked for and that the token covers.
@@ -50,9 +90,11 @@ func wanted(f *introspection.Found) []string {
 	return authorize.ClaimsWithin(f.Grant.Claims.UserInfo, f.Grant.Scopes, f.Scopes)
 }
 
-// IssueRequest answers a userinfo request with the values of the claims.
+// IssueRequest answers a userinfo request, whose sender has been looked at, with
+// the values of the claims.
 type IssueRequest struct {
 	Token  string
+	Scheme string // as in the request
 	Claims map[string]json.RawMessage
 }
 
@@ -66,12 +108,15 @@ type IssueResponse struct {
 // is registered for one (OpenID Connect Core §5.3.2). Of the claims supplied it
 // keeps those that were asked for; sub is always the token's own.
 func Issue(ctx context.Context, r *realm.Realm, req IssueRequest) (*IssueResponse, error) {
-	f, t, err := introspection.Judge(ctx, r, introspection.Request{Token: req.Token, Scopes: []string{"openid"}})
+	f, objection, err := introspection.Find(ctx, r, req.Token)
 	if err != nil {
 		return nil, err
 	}
-	if t.Action != model.ActionOK {
-		return &IssueResponse{Action: t.Action, ResponseContent: t.ResponseContent}, nil
+	if objection == nil {
+		objection = f.Objection(needed)
+	}
+	if objection != nil {
+		return &IssueResponse{Action: objection.Action, ResponseContent: challenges(r, objection, req.Scheme)}, nil
 	}
 	g, c := &f.Grant.Claims, f.Client
 	answer := mint.Select(r, mint.Wanted{Names: wanted(f), Conditions: g.Conditions, Locales: g.Locales}, req.Claims)

@@ -34,6 +34,13 @@ func bytesOrNull(b []byte) any {
 	return b
 }
 
+func thumbprint(t model.Thumbprint) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t[:]
+}
+
 // notNull keeps a missing value from being taken for NULL.
 func notNull(b []byte) []byte {
 	if b == nil {

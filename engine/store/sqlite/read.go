@@ -123,6 +123,19 @@ func scanGrant(r row, at int, service, id model.ID) (model.Grant, error) {
 	return g, decode(r.text(at+6), &g.Claims)
 }
 
+// scanConfirmation reads jkt and x5t from the column given on.
+func scanConfirmation(r row, at int) (c model.Confirmation, err error) {
+	if r[at] != nil {
+		if c.JKT, err = r.hash(at); err != nil {
+			return c, err
+		}
+	}
+	if r[at+1] != nil {
+		c.X5T, err = r.hash(at + 1)
+	}
+	return c, err
+}
+
 // Grant reads a grant.
 func (s *Store) Grant(ctx context.Context, service, id model.ID) (g model.Grant, err error) {
 	err = s.reads.one(ctx, func(r row) (err error) {
@@ -150,9 +163,12 @@ func (s *Store) AccessToken(ctx context.Context, service, id model.ID) (a model.
 		if err = decode(r.text(4), &a.Resources); err != nil {
 			return err
 		}
-		g, err = scanGrant(r, 5, service, a.Grant)
+		if a.Confirmation, err = scanConfirmation(r, 5); err != nil {
+			return err
+		}
+		g, err = scanGrant(r, 7, service, a.Grant)
 		return err
-	}, `SELECT t.grant_id, t.expires_at, t.hash, t.scopes, t.resources, `+grantColumns+`
+	}, `SELECT t.grant_id, t.expires_at, t.hash, t.scopes, t.resources, t.jkt, t.x5t, `+grantColumns+`
 		FROM access_tokens t CROSS JOIN grants g ON g.id = t.grant_id
 		WHERE t.id = ?2 AND t.service = ?1 AND g.service = ?1 AND g.only_access IN (0, ?2)`, int64(service), int64(id))
 	return a, g, err
@@ -168,9 +184,12 @@ func (s *Store) RefreshToken(ctx context.Context, service, id model.ID) (t model
 		if t.Hash, err = r.hash(4); err != nil {
 			return err
 		}
-		g, err = scanGrant(r, 5, service, t.Grant)
+		if t.Confirmation, err = scanConfirmation(r, 5); err != nil {
+			return err
+		}
+		g, err = scanGrant(r, 7, service, t.Grant)
 		return err
-	}, `SELECT t.grant_id, t.expires_at, t.access, t.successor, t.hash, `+grantColumns+`
+	}, `SELECT t.grant_id, t.expires_at, t.access, t.successor, t.hash, t.jkt, t.x5t, `+grantColumns+`
 		FROM refresh_tokens t CROSS JOIN grants g ON g.id = t.grant_id
 		WHERE t.id = ?2 AND t.service = ?1 AND g.service = ?1`, int64(service), int64(id))
 	return t, g, err

@@ -179,9 +179,10 @@ func (t *tx) insertAccessToken(a *model.AccessToken) error {
 			return err
 		}
 	}
-	return t.require(store.ErrNotFound, `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes, resources)
-		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
-		int64(a.Service), int64(a.ID), int64(a.Grant), a.ExpiresAt, hash, scopes, resources)
+	return t.require(store.ErrNotFound, `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes, resources, jkt, x5t)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
+		int64(a.Service), int64(a.ID), int64(a.Grant), a.ExpiresAt, hash, scopes, resources,
+		thumbprint(a.Confirmation.JKT), thumbprint(a.Confirmation.X5T))
 }
 
 func (t *tx) revokeAccessToken(service, id model.ID) error {
@@ -237,9 +238,10 @@ func (t *tx) insertRefreshToken(r *model.RefreshToken) error {
 	if r.ID <= 0 {
 		return fmt.Errorf("an id that is not positive: %w", errMalformed)
 	}
-	return t.require(store.ErrNotFound, `INSERT INTO refresh_tokens (service, id, grant_id, expires_at, access, successor, hash)
-		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
-		int64(r.Service), int64(r.ID), int64(r.Grant), r.ExpiresAt, int64(r.Access), int64(r.Successor), r.Hash[:])
+	return t.require(store.ErrNotFound, `INSERT INTO refresh_tokens (service, id, grant_id, expires_at, access, successor, hash, jkt, x5t)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
+		int64(r.Service), int64(r.ID), int64(r.Grant), r.ExpiresAt, int64(r.Access), int64(r.Successor), r.Hash[:],
+		thumbprint(r.Confirmation.JKT), thumbprint(r.Confirmation.X5T))
 }
 
 // usable is the condition under which a refresh token can be used: ?1 is the

@@ -89,6 +89,41 @@ func TestUpgradeFrom1(t *testing.T) {
 	}
 }
 
+// What the third version wrote, before the migration and beside it, is bound to
+// nothing, and it goes on reading: also what is bound, of which it knows nothing.
+func TestUpgradeFrom3(t *testing.T) {
+	path := dbPath(t)
+	madeAt(t, path, 3)
+	old := openRaw(t, path)
+	for _, query := range insertedAt1("1") {
+		must(t, old, query)
+	}
+	s, service := openAt(t, path, nil)
+	for _, query := range insertedAt1("2") {
+		must(t, old, query)
+	}
+	foundAfterUpgrade(t, s, 10)
+	foundAfterUpgrade(t, s, 20)
+	bound := benchToken(service, 11, 17)
+	bound.Confirmation = model.Confirmation{JKT: bound.Hash, X5T: model.Thumbprint{1}}
+	refresh := model.RefreshToken{Service: service, ID: 17, Grant: 11, Hash: bound.Hash, Access: 17, ExpiresAt: 4e9, Confirmation: bound.Confirmation}
+	if err := s.Write(context.Background(), store.InsertAccessToken{Token: bound}, store.InsertRefreshToken{Token: refresh}); err != nil {
+		t.Fatal(err)
+	}
+	read := 0
+	err := old.query(func(row) error { read++; return nil },
+		`SELECT t.grant_id, t.expires_at, t.hash, t.scopes, t.resources, g.claims FROM access_tokens t CROSS JOIN grants g ON g.id = t.grant_id
+			WHERE t.id IN (?2, 22) AND t.service = ?1 AND g.service = ?1 AND g.only_access IN (0, ?2)`, int64(service), int64(bound.ID))
+	if err != nil || read != 2 {
+		t.Errorf("the third version reads %d of two tokens: %v", read, err)
+	}
+	got, _, err := s.AccessToken(context.Background(), service, bound.ID)
+	if diff := cmp.Diff(bound, got); err != nil || diff != "" {
+		t.Errorf("a token that is bound: %v (-want +got):\n%s", err, diff)
+	}
+	usedAfterUpgrade(t, s, 20)
+}
+
 // foundAfterUpgrade reads the rows whose ids are a few more than first.
 func foundAfterUpgrade(t *testing.T, s *Store, first model.ID) {
 	t.Helper()

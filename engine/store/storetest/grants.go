@@ -145,6 +145,30 @@ func testAccessTokens(t *testing.T, e *env) {
 		}
 	})
 
+	t.Run("what a token is bound to is its own (RFC 9449 §6, RFC 8705 §3)", func(t *testing.T) {
+		g := e.grant()
+		e.write(t, store.InsertGrant{Grant: g})
+		for _, c := range confirmations() {
+			a := e.accessToken(g.ID)
+			a.Confirmation = c
+			r := e.refreshToken(g.ID, a.ID)
+			r.Confirmation = model.Confirmation{JKT: c.X5T, X5T: c.JKT}
+			e.write(t, store.InsertAccessToken{Token: a}, store.InsertRefreshToken{Token: r})
+			access, _, err := e.AccessToken(ctx, e.service, a.ID)
+			equal(t, "access token", a, access, err)
+			refresh, _, err := e.RefreshToken(ctx, e.service, r.ID)
+			equal(t, "refresh token", r, refresh, err)
+
+			next := e.accessToken(g.ID)
+			e.write(t, store.RenewAccessToken{Service: e.service, ID: r.ID, Access: next.ID, Now: now}, store.InsertAccessToken{Token: next})
+			r.Access = next.ID
+			refresh, _, err = e.RefreshToken(ctx, e.service, r.ID)
+			equal(t, "refresh token that was used", r, refresh, err)
+			access, _, err = e.AccessToken(ctx, e.service, next.ID)
+			equal(t, "the next access token", next, access, err)
+		}
+	})
+
 	t.Run("a token needs its grant", func(t *testing.T) {
 		a := e.accessToken(newID())
 		e.refused(t, store.ErrNotFound, store.InsertAccessToken{Token: a})
@@ -171,4 +195,10 @@ func testAccessTokens(t *testing.T, e *env) {
 		fails(t, "its refresh token", nil, e.refreshErr(e.service, r.ID))
 		e.write(t, store.RevokeAccessToken{Service: e.service, ID: a.ID}) // no condition
 	})
+}
+
+// confirmations are what a token may be bound to.
+func confirmations() []model.Confirmation {
+	key, certificate := model.Thumbprint(hashOf(newID())), model.Thumbprint(hashOf(newID()))
+	return []model.Confirmation{{}, {JKT: key}, {X5T: certificate}, {JKT: key, X5T: certificate}}
 }
