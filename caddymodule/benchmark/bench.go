@@ -105,12 +105,18 @@ func (b *bench) caddy(ctx context.Context) (*caddyServer, error) {
 	return server, nil
 }
 
-// startCaddy builds Caddy if need be, and starts one in an empty folder.
-func (b *bench) startCaddy(ctx context.Context, folder string) (_ *caddyServer, err error) {
+// buildCaddy builds Caddy if that has not been done.
+func (b *bench) buildCaddy(ctx context.Context) (err error) {
 	if b.binary == "" {
-		if b.binary, err = b.build(ctx, b.root, "./caddymodule/caddy", "caddy"); err != nil {
-			return nil, err
-		}
+		b.binary, err = b.build(ctx, b.root, "./caddymodule/caddy", "caddy")
+	}
+	return err
+}
+
+// startCaddy builds Caddy if need be, and starts one in an empty folder.
+func (b *bench) startCaddy(ctx context.Context, folder string) (*caddyServer, error) {
+	if err := b.buildCaddy(ctx); err != nil {
+		return nil, err
 	}
 	l, err := newLayout(folder, b.upstream.port(), b.profile != "")
 	if err != nil {

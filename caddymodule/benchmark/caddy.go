@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
 )
 
 // tokenKind is the kind of access token that a service issues.
@@ -50,13 +52,17 @@ type layout struct {
 	Issuer                 port // of the gateway's tokens
 	Gateway, Proxy         port
 	Forward, HeaderUp      port // the same with a header set
+	JWT, Phantom           port // the gateway before JWTs, and with tokens of its own for the API
+	Authority, Audience    string
+	Keys                   string // the file of the authority's JWK Set
 	Upstream               port
 	OpenID                 port // of the service with users
 	JWKS                   string
 	FlowClient, Redirect   string
 	Static                 map[string]static // by what it stands against
 
-	key *ecdsa.PrivateKey // of the clients
+	key       *ecdsa.PrivateKey // of the clients
+	authority *authority        // whose JWTs the gateway takes
 }
 
 // static is a site that always gives the same answer.
@@ -67,26 +73,32 @@ type static struct {
 
 func newLayout(folder string, upstream port, admin bool) (layout, error) {
 	kinds := []tokenKind{opaque, es256, eddsa, rs256}
-	ports, err := freePorts(2*len(kinds) + 7)
+	ports, err := freePorts(2*len(kinds) + 9)
 	if err != nil {
 		return layout{}, err
 	}
+	next := func() (p port) { p, ports = ports[0], ports[1:]; return p }
 	key, jwks, err := newKey()
 	if err != nil {
 		return layout{}, err
 	}
+	issuer, err := newAuthority(jwa.ES256)
+	if err != nil {
+		return layout{}, err
+	}
 	l := layout{
-		OpenID: ports[len(ports)-1], JWKS: jwks, key: key, FlowClient: flowClient, Redirect: flowRedirect,
+		OpenID: next(), JWKS: jwks, key: key, FlowClient: flowClient, Redirect: flowRedirect,
 		Admin: "off", Database: filepath.Join(folder, "gatehouse.db"), ClientID: clientID, ClientSecret: clientSecret,
-		Gateway: ports[0], Proxy: ports[1], Forward: ports[4], HeaderUp: ports[5], Upstream: upstream,
-		Services: map[tokenKind]port{}, Static: map[string]static{"introspection": {ports[2], "x"}},
+		Gateway: next(), Proxy: next(), Forward: next(), HeaderUp: next(), JWT: next(), Phantom: next(), Upstream: upstream,
+		Authority: authorityIssuer, Audience: authorityAudience, Keys: filepath.Join(folder, "keys.json"), authority: issuer,
+		Services: map[tokenKind]port{}, Static: map[string]static{"introspection": {next(), "x"}},
 	}
-	if admin {
-		l.Admin = ports[3].address()
+	if at := next(); admin {
+		l.Admin = at.address()
 	}
-	for i, kind := range kinds {
-		l.Services[kind] = ports[6+2*i]
-		l.Static[string(kind)] = static{ports[7+2*i], "x"}
+	for _, kind := range kinds {
+		l.Services[kind] = next()
+		l.Static[string(kind)] = static{next(), "x"}
 	}
 	l.Issuer = l.Services[opaque]
 	return l, nil
@@ -117,18 +129,26 @@ type caddyServer struct {
 
 func (c *caddyServer) address(kind tokenKind) string { return c.Services[kind].address() }
 
-// startCaddy starts a Caddy that keeps its data in folder, and waits until it serves.
-func startCaddy(ctx context.Context, binary, folder string, l layout) (*caddyServer, error) {
+// runCaddy starts a Caddy that keeps its data in folder.
+func runCaddy(ctx context.Context, binary, folder, caddyfile string, data any) (*child, error) {
 	config := filepath.Join(folder, "Caddyfile")
 	var text strings.Builder
-	if err := template.Must(template.New("Caddyfile").Parse(caddyfile)).Execute(&text, l); err != nil {
+	if err := template.Must(template.New("Caddyfile").Parse(caddyfile)).Execute(&text, data); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		return nil, err
 	}
-	c, err := startChild(ctx, folder, []string{"XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder},
+	return startChild(ctx, folder, []string{"XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder},
 		binary, "run", "--config", config, "--adapter", "caddyfile")
+}
+
+// startCaddy starts a Caddy under that layout, and waits until it serves.
+func startCaddy(ctx context.Context, binary, folder string, l layout) (*caddyServer, error) {
+	if err := os.WriteFile(l.Keys, l.authority.jwks, 0o600); err != nil {
+		return nil, err
+	}
+	c, err := runCaddy(ctx, binary, folder, caddyfile, l)
 	if err != nil {
 		return nil, err
 	}

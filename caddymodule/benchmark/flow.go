@@ -32,7 +32,12 @@ type worker func(ctx context.Context) error
 
 // flows keeps workers busy with operations of several requests each.
 func (b *bench) flows(server *child, workers []worker) side {
-	return side{server: server.cpu, run: func(ctx context.Context, d time.Duration) (sample, error) {
+	return side{server: server.cpu, run: busy(workers)}
+}
+
+// busy runs the workers side by side. The first error ends it.
+func busy(workers []worker) func(context.Context, time.Duration) (sample, error) {
+	return func(ctx context.Context, d time.Duration) (sample, error) {
 		ctx, cancel := context.WithTimeout(ctx, d+patience)
 		defer cancel()
 		var done atomic.Int64
@@ -53,8 +58,12 @@ func (b *bench) flows(server *child, workers []worker) side {
 			})
 		}
 		group.Wait()
-		return sample{operations: done.Load(), elapsed: time.Since(start)}, failure
-	}}
+		s := sample{operations: done.Load(), elapsed: time.Since(start)}
+		if failure == nil {
+			failure = context.Cause(ctx)
+		}
+		return s, failure
+	}
 }
 
 // newHTTPClient makes a client that keeps its connections and follows nothing.

@@ -81,6 +81,16 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%d operations of %d requests, error %v", s.operations, requests.Load(), err)
 		}
 	})
+	t.Run("sends a new request each time", func(t *testing.T) {
+		paths := make(chan string, 4)
+		paths <- "/"
+		paths <- "/"
+		paths <- "/broken"
+		l := &load{address: address, connections: 1, next: func() []byte { return get(address, <-paths, "") }}
+		if s, err := l.run(context.Background(), time.Minute); err == nil || s.operations != 2 {
+			t.Errorf("%d operations before the broken one, error %v", s.operations, err)
+		}
+	})
 	t.Run("another status is an error", func(t *testing.T) {
 		l := &load{address: address, request: get(address, "/broken", ""), connections: 2}
 		if _, err := l.run(context.Background(), time.Minute); err == nil {

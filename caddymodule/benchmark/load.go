@@ -19,7 +19,8 @@ const patience = 15 * time.Second
 type load struct {
 	address     string
 	request     []byte
-	begin       []byte // how the body of a good answer begins
+	next        func() []byte // instead of request, for one that differs each time; called concurrently
+	begin       []byte        // how the body of a good answer begins
 	connections int
 	most        int64 // requests, about; 0: no limit
 }
@@ -101,7 +102,11 @@ func (l *load) ask(conn net.Conn, stop *atomic.Int64, most int64) (n int64, err 
 		if most > 0 && n == most {
 			return n, nil
 		}
-		if _, err := conn.Write(l.request); err != nil {
+		request := l.request
+		if l.next != nil {
+			request = l.next()
+		}
+		if _, err := conn.Write(request); err != nil {
 			return n, err
 		}
 		body, err := readResponse(conn, buffer)

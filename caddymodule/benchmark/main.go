@@ -1,6 +1,7 @@
 // Command benchmark measures Gatehouse against yardsticks on the machine that
-// it runs on: a plain reverse_proxy and a static respond of the same Caddy, raw
-// RSA signing, and the same work done by ory/fosite and oidc-provider.
+// it runs on: a plain reverse_proxy and a static respond of the same Caddy, bare
+// RSA signing and signature checks, and the same work done by ory/fosite and
+// oidc-provider.
 //
 // It builds and starts everything itself, on loopback, and stops it again.
 package main
@@ -25,6 +26,7 @@ type options struct {
 	rounds      int
 	duration    time.Duration
 	connections int
+	entries     int
 	only        string
 	markdown    bool
 	profile     string
@@ -35,6 +37,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 15, "how often each side of a row is measured, in turn")
 	flag.DurationVar(&o.duration, "duration", time.Second, "how long one measurement takes")
 	flag.IntVar(&o.connections, "connections", 64, "how many connections ask at once")
+	flag.IntVar(&o.entries, "entries", 1_000_000, "how many tokens the rows million and revocation-lag have remembered")
 	flag.StringVar(&o.only, "only", "", "measure these `rows` alone, separated by commas: "+strings.Join(rowNames(), ", "))
 	flag.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
 	flag.StringVar(&o.profile, "profile", "", "measure nothing, and write CPU profiles of this `row`'s two sides to ROW.prof and ROW-against.prof")
@@ -50,8 +53,8 @@ func main() {
 // run measures and prints. Its error says that a row could not be measured;
 // one that falls short is no error, since machines differ.
 func run(ctx context.Context, o options, out io.Writer) error {
-	if o.rounds < 1 || o.duration <= 0 || o.connections < 1 || flag.NArg() > 0 {
-		return errors.New("-rounds, -duration and -connections must be positive, and there are no arguments")
+	if o.rounds < 1 || o.duration <= 0 || o.connections < 1 || o.entries < 1 || flag.NArg() > 0 {
+		return errors.New("-rounds, -duration, -connections and -entries must be positive, and there are no arguments")
 	}
 	chosen, err := chooseRows(o)
 	if err != nil {

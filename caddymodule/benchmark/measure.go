@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -110,6 +111,16 @@ func (c *comparison) others() float64 {
 		list = append(list, s.others)
 	}
 	return median(list)
+}
+
+// quantile returns the smallest of the values that a share q of them does not
+// exceed, 0 if there are none.
+func quantile(values []time.Duration, q float64) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
 // median returns the middle of the values, 0 if there are none.

@@ -26,6 +26,33 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestQuantile(t *testing.T) {
+	hundred := make([]time.Duration, 100)
+	for i := range hundred {
+		hundred[len(hundred)-1-i] = time.Duration(i + 1)
+	}
+	for _, test := range []struct {
+		name   string
+		values []time.Duration
+		q      float64
+		want   time.Duration
+	}{
+		{"none", nil, 0.99, 0},
+		{"one", []time.Duration{7}, 0.5, 7},
+		{"half", hundred, 0.5, 50},
+		{"all but one of a hundred", hundred, 0.99, 99},
+		{"the largest of a few", hundred[:3], 0.99, 100},
+		{"the largest", hundred, 1, 100},
+		{"the smallest", hundred, 0, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := quantile(test.values, test.q); got != test.want {
+				t.Errorf("%d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
 func TestRatioIsTheMedianOfTheRounds(t *testing.T) {
 	second := func(n int64) sample { return sample{operations: n, elapsed: time.Second} }
 	c := &comparison{

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
 )
 
 // row is one line of the table.
@@ -32,11 +34,27 @@ type result struct {
 var rows = []row{
 	{
 		name: "gateway", what: "gateway, cached token", against: "plain reverse_proxy", atLeast: 0.97,
-		sides: gatewaySides(func(c *caddyServer) (what, against port) { return c.Gateway, c.Proxy }), measure: measureSides,
+		sides: gatewaySides(opaqueToken, func(c *caddyServer) (what, against port) { return c.Gateway, c.Proxy }), measure: measureSides,
 	},
 	{
 		name: "gateway-forward", what: "gateway, cached token, a claim as a header", against: "reverse_proxy that sets a header",
-		sides: gatewaySides(func(c *caddyServer) (what, against port) { return c.Forward, c.HeaderUp }), measure: measureSides,
+		sides: gatewaySides(opaqueToken, func(c *caddyServer) (what, against port) { return c.Forward, c.HeaderUp }), measure: measureSides,
+	},
+	{
+		name: "gateway-jwt", what: "gateway, cached JWT", against: "plain reverse_proxy", atLeast: 0.97,
+		sides: gatewaySides(jwtToken, func(c *caddyServer) (what, against port) { return c.JWT, c.Proxy }), measure: measureSides,
+	},
+	{
+		name: "gateway-phantom", what: "gateway, cached token, a JWT in its place", against: "plain reverse_proxy", atLeast: 0.95,
+		sides: gatewaySides(opaqueToken, func(c *caddyServer) (what, against port) { return c.Phantom, c.Proxy }), measure: measureSides,
+	},
+	{
+		name: "jwt-es256", what: "ES256 JWT verified anew", against: "its signature check alone", atLeast: 0.80,
+		measure: measureVerification(jwa.ES256),
+	},
+	{
+		name: "jwt-rs256", what: "RS256 JWT verified anew", against: "its signature check alone", atLeast: 0.80,
+		measure: measureVerification(jwa.RS256),
 	},
 	{
 		name: "cache-hit", what: "cache hit", wanted: "< 500 ns, ≤ 1 allocation", measure: measureCacheHit,
@@ -86,6 +104,18 @@ var rows = []row{
 		sides: idTokenSides(encryptedClient, unsignedClient), measure: measureSides,
 	},
 	{
+		name: "new-tokens", what: "new tokens, the engine 50 ms away, HTTP/1.1", wanted: newTokensWanted, measure: measureNewTokens(false),
+	},
+	{
+		name: "new-tokens-http2", what: "new tokens, the engine 50 ms away, HTTP/2", wanted: newTokensWanted, measure: measureNewTokens(true),
+	},
+	{
+		name: "million", what: "cache of many tokens", wanted: "≥ 99 % there, hit < 500 ns, ≤ 1 allocation", measure: measureMany,
+	},
+	{
+		name: "revocation-lag", what: "from revoked at the engine to 401 at a gateway elsewhere", wanted: "p99 < 1 s", measure: measureLag,
+	},
+	{
 		name: "disk", what: "disk per opaque token", wanted: "≤ 200 bytes", measure: measureDisk,
 	},
 }
@@ -108,6 +138,10 @@ func measureSides(ctx context.Context, b *bench, r row) result {
 	if err != nil {
 		return result{err: err}
 	}
+	return b.measure(ctx, r, what, against)
+}
+
+func (b *bench) measure(ctx context.Context, r row, what, against side) result {
 	c, err := compare(ctx, b.rounds, b.duration, what, against)
 	if err != nil {
 		return result{err: err}
@@ -115,14 +149,18 @@ func measureSides(ctx context.Context, b *bench, r row) result {
 	return result{comparison: c, good: c.ratio() >= r.atLeast}
 }
 
-// gatewaySides compares two ports in front of the upstream.
-func gatewaySides(ports func(*caddyServer) (what, against port)) func(context.Context, *bench) (what, against side, err error) {
+// opaqueToken and jwtToken are tokens for gatewaySides.
+func opaqueToken(c *caddyServer) (string, error) { return issue(c.address(opaque)) }
+func jwtToken(c *caddyServer) (string, error)    { return c.authority.token(0) }
+
+// gatewaySides compares two ports in front of the upstream, with one token.
+func gatewaySides(newToken func(*caddyServer) (string, error), ports func(*caddyServer) (what, against port)) func(context.Context, *bench) (what, against side, err error) {
 	return func(ctx context.Context, b *bench) (what, against side, err error) {
 		caddy, err := b.caddy(ctx)
 		if err != nil {
 			return what, against, err
 		}
-		token, err := issue(caddy.address(opaque))
+		token, err := newToken(caddy)
 		if err != nil {
 			return what, against, err
 		}

@@ -83,10 +83,41 @@ func TestCaddyfile(t *testing.T) {
 	}
 	for _, want := range []string{
 		"admin off", "access_token_sign_alg EdDSA", "issuer " + l.Services[es256].URL(), "reverse_proxy 127.0.0.1:9000",
-		"storage sqlite /tmp/x/gatehouse.db",
+		"storage sqlite /tmp/x/gatehouse.db", "keys /tmp/x/keys.json", "introspector authority jwt " + authorityIssuer + " {",
+		l.JWT.URL() + " {\n\tgatehouse_bearer {\n\t\tintrospectors authority", l.Phantom.URL() + " {",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
+	}
+}
+
+func TestGatewayfile(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		layout    gatewayLayout
+		want, not []string
+	}{
+		{"plain", gatewayLayout{Site: 9001, Endpoint: "http://127.0.0.1:9002/introspect", CacheSize: 5},
+			[]string{"http://localhost:9001 {", "remote http://127.0.0.1:9002/introspect {", "cache_size 5"}, []string{"revocations", "trust"}},
+		{"with a stream and a certificate", gatewayLayout{Revocations: "http://localhost:9003/revocations", Trust: "/tmp/x.pem"},
+			[]string{"revocations http://localhost:9003/revocations\n", "trust /tmp/x.pem\n"}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var b strings.Builder
+			if err := template.Must(template.New("").Parse(gatewayfile)).Execute(&b, test.layout); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(b.String(), want) {
+					t.Errorf("no %q in\n%s", want, b.String())
+				}
+			}
+			for _, not := range test.not {
+				if strings.Contains(b.String(), not) {
+					t.Errorf("%q in\n%s", not, b.String())
+				}
+			}
+		})
 	}
 }

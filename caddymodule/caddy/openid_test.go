@@ -32,7 +32,7 @@ func certification(t *testing.T, s *server) {
 		return err
 	})
 	t.Run("openid-client", func(t *testing.T) { o.node(t, "openid.mjs", 30) })
-	t.Run("oauth4webapi", func(t *testing.T) { o.node(t, "openid-oauth4webapi.mjs", 11) })
+	t.Run("oauth4webapi", func(t *testing.T) { o.node(t, "openid-oauth4webapi.mjs", 13) })
 	t.Run("go-oidc", o.goOIDC)
 	t.Run("response types", o.responseTypes)
 	t.Run("direct endpoints", o.directEndpoints)
