@@ -146,13 +146,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	facts, refusal := h.authorize(r)
 	h.tell(r, facts, refusal)
 	if refusal != nil {
-		h.guard.Refuse(w, refusal)
+		h.refuse(w, r, refusal)
 		return nil
 	}
 	if facts != nil {
 		h.headers.Set(r.Header, facts)
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// refuse answers at once, also a client that waits to be asked for its body
+// (Expect: 100-continue): Caddy has wrapped the body, so that net/http would
+// otherwise wait for it before it answers. Over HTTP/2 it does not, and closing
+// would end other requests.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *introspect.Refusal) {
+	if r.ProtoMajor == 1 && r.Header["Expect"] != nil {
+		w.Header().Set("Connection", "close")
+	}
+	h.guard.Refuse(w, refusal)
 }
 
 // Description is what operators see of a route.

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// proxied is a gateway on sockets that it is given. A socket of Caddy's own is
-// another one after a reload, and the kernel resets what waits in the queue of
-// the one before. The time limits are what Caddy, at the most, holds on to after
-// a connection: a minute by default, and two for connections to an API.
+// proxied is a gateway on sockets that it is given: a reload gives Caddy's own
+// another socket, and the kernel resets what waits in the queue of the one
+// before. The timeouts bound what Caddy keeps of a configuration by way of its
+// connections: a minute by default, and two for idle ones to an API.
 const proxied = `{
 	admin localhost:{$ADMIN}
 	servers {
