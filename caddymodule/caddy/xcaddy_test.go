@@ -65,7 +65,9 @@ func TestXcaddy(t *testing.T) {
 
 	caddy := filepath.Join(folder, "caddy")
 	modules := run(caddy, "list-modules")
-	for _, id := range []string{"gatehouse", "http.handlers.gatehouse_server", "http.handlers.gatehouse_bearer", "gatehouse.storage.sqlite", "admin.api.gatehouse"} {
+	for _, id := range []string{"gatehouse", "http.handlers.gatehouse_server", "http.handlers.gatehouse_bearer", "http.handlers.gatehouse_login",
+		"http.matchers.gatehouse_token", "gatehouse.introspectors.engine", "gatehouse.introspectors.jwt", "gatehouse.introspectors.remote",
+		"gatehouse.storage.sqlite", "admin.api.gatehouse"} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(id) + `$`).MatchString(modules) {
 			t.Errorf("list-modules does not show %s", id)
 		}
