@@ -3,6 +3,7 @@ package introspect
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,6 +39,9 @@ const (
 // issuer chooses who is asked, and proves nothing. It fails when a candidate
 // stands behind one that takes all its tokens.
 func Choose(candidates ...Candidate) (Introspector, error) {
+	if len(candidates) == 0 {
+		return nil, errors.New("there is no introspector to choose from")
+	}
 	c := &choice{candidates: candidates}
 	for i := range candidates {
 		c.peek = c.peek || len(candidates[i].Issuers) > 0
@@ -50,7 +54,40 @@ func Choose(candidates ...Candidate) (Introspector, error) {
 	if len(candidates) == 1 && candidates[0].takesAll() {
 		return candidates[0].Introspector, nil
 	}
+	if one := c.one(); one != nil {
+		return &remembered{c, one}, nil
+	}
 	return c, nil
+}
+
+// one returns the cache that all candidates stand behind, if they do.
+func (c *choice) one() *cached {
+	for i := range c.candidates {
+		if c.candidates[i].Introspector != c.candidates[0].Introspector {
+			return nil
+		}
+	}
+	one, _ := c.candidates[0].Introspector.(*cached)
+	return one
+}
+
+// remembered looks into the cache first when there is only one: whose token it
+// is need not be found out again, which for a JWT costs more than all the rest.
+type remembered struct {
+	choice *choice
+	only   *cached
+}
+
+// Introspect is part of [Introspector].
+func (r *remembered) Introspect(ctx context.Context, token string) (*Facts, error) {
+	d := r.only.cache.keys.digest(token)
+	if facts := r.only.cache.lookup(&d); facts != nil {
+		return facts, nil
+	}
+	if r.choice.find(token) == nil {
+		return &Facts{}, nil
+	}
+	return r.only.cache.ask(ctx, d, token, r.only.from)
 }
 
 // covers reports whether every token of the other's would be taken for c's.
@@ -72,6 +109,14 @@ type choice struct {
 
 // Introspect is part of [Introspector].
 func (c *choice) Introspect(ctx context.Context, token string) (*Facts, error) {
+	if candidate := c.find(token); candidate != nil {
+		return candidate.Introspector.Introspect(ctx, token)
+	}
+	return &Facts{}, nil
+}
+
+// find returns the candidate whose token it is, nil if it is nobody's.
+func (c *choice) find(token string) *Candidate {
 	shape, issuer := OpaqueShape, ""
 	if strings.Count(token, ".") == 2 {
 		shape = JWTShape
@@ -81,10 +126,10 @@ func (c *choice) Introspect(ctx context.Context, token string) (*Facts, error) {
 	}
 	for i := range c.candidates {
 		if candidate := &c.candidates[i]; candidate.takes(token, shape, issuer) {
-			return candidate.Introspector.Introspect(ctx, token)
+			return candidate
 		}
 	}
-	return &Facts{}, nil
+	return nil
 }
 
 func (c *Candidate) takesAll() bool {

@@ -88,3 +88,26 @@ func TestChooseRefuses(t *testing.T) {
 		t.Errorf("one for all: %v", err)
 	}
 }
+
+// TestChooseFromTheCache: what is remembered needs no choice; what is not is
+// asked about only if it is the candidate's, and is not remembered otherwise.
+func TestChooseFromTheCache(t *testing.T) {
+	e, cache := engineWith(activeFacts()), newTestCache(t, Options{})
+	over := cache.Over(e)
+	chosen, err := Choose(Candidate{Prefixes: []string{"ours_"}, Introspector: over}, Candidate{Issuers: []string{"https://a.example"}, Introspector: over})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, active := range map[string]bool{
+		"ours_1": true, "theirs": false, unsignedJWT(`{"iss":"https://a.example"}`): true, unsignedJWT(`{"iss":"https://b.example"}`): false,
+	} {
+		for range 3 {
+			f, err := chosen.Introspect(t.Context(), token)
+			if err != nil || f.Active != active {
+				t.Errorf("%s: %v %v", token, f, err)
+			}
+			settled(cache)
+		}
+	}
+	wantCalls(t, e, 2, "for two tokens of its own")
+}
