@@ -62,12 +62,12 @@ func Choose(candidates ...Candidate) (Introspector, error) {
 
 // one returns the cache that all candidates stand behind, if they do.
 func (c *choice) one() *cached {
+	one, _ := c.candidates[0].Introspector.(*cached)
 	for i := range c.candidates {
-		if c.candidates[i].Introspector != c.candidates[0].Introspector {
+		if other, _ := c.candidates[i].Introspector.(*cached); other != one {
 			return nil
 		}
 	}
-	one, _ := c.candidates[0].Introspector.(*cached)
 	return one
 }
 
