@@ -34,7 +34,11 @@ func (l local) Introspect(ctx context.Context, token string) (*introspect.Facts,
 		Claims: map[string]any{},
 	}
 	for _, p := range resp.Properties {
-		facts.Claims[p.Key] = p.Value
+		switch p.Key {
+		case "acr", "amr", "cnf": // the engine's to say, also when it says nothing
+		default:
+			facts.Claims[p.Key] = p.Value
+		}
 	}
 	if cnf := confirmation(resp.Confirmation); len(cnf) > 0 {
 		facts.TokenType, facts.Claims["cnf"] = resp.TokenType, cnf

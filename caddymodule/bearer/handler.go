@@ -174,6 +174,8 @@ type Description struct {
 	Asked           []string `json:"asked"`
 	AcceptedIssuers []string `json:"accepted_issuers,omitempty"`
 	Metadata        string   `json:"resource_metadata,omitempty"` // the URL of RFC 9728's document
+	// Upstream is the route's without its secret.
+	Upstream *Upstream `json:"upstream,omitempty"`
 }
 
 // Describe returns what the route asks of a token, once it is provisioned.
@@ -181,6 +183,11 @@ func (h *Handler) Describe() Description {
 	d := Description{Handler: h, AcceptedIssuers: h.authorizationServers(), Metadata: h.guard.Challenge.ResourceMetadata}
 	for _, i := range h.introspectors {
 		d.Asked = append(d.Asked, i.Name)
+	}
+	if h.Upstream != nil {
+		shown := *h.Upstream
+		shown.ClientSecret = ""
+		d.Upstream = &shown
 	}
 	return d
 }

@@ -123,6 +123,10 @@ handle /orders/* {
 handle {
 	gatehouse_bearer {
 		optional
+		upstream exchange http://localhost:1/token {
+			client_id gateway
+			client_secret not-to-be-shown
+		}
 	}
 	respond fine
 }`)
@@ -150,6 +154,9 @@ handle {
 	}
 	if match, _ := json.Marshal(first.Match); !strings.Contains(string(match), "/orders/*") {
 		t.Errorf("matchers: %s", match)
+	}
+	if !strings.Contains(body, `"client_id":"gateway"`) || strings.Contains(body, "not-to-be-shown") {
+		t.Errorf("of an exchange the operator sees %s", body)
 	}
 	if !routes[1].Policy.Optional {
 		t.Errorf("%s", body)

@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
@@ -144,12 +145,7 @@ func unmarshalDuration(d *caddyfile.Dispenser, name string, args []string, to *c
 	if len(args) != 1 {
 		return d.Errf("%s: expected one duration", name)
 	}
-	duration, err := caddy.ParseDuration(args[0])
-	if err != nil || duration <= 0 {
-		return d.Errf("%s: expected a duration such as 30m, not %q", name, args[0])
-	}
-	*to = caddy.Duration(duration)
-	return nil
+	return serving.UnmarshalDuration(d, name, args[0], to)
 }
 
 // Interface guards
