@@ -227,6 +227,29 @@ type InsertFirstKeys struct {
 	Keys    []model.Key
 }
 
+// InsertSecret keeps a sealed value under a name. ErrConflict: the name is taken.
+type InsertSecret struct {
+	Service model.ID // 0: of the whole store
+	Name    string
+	Sealed  []byte
+}
+
+// ResealSecret replaces a sealed value by the same one sealed anew.
+// ErrConflict: it is not Was any more.
+type ResealSecret struct {
+	Service     model.ID
+	Name        string
+	Was, Sealed []byte
+}
+
+// ResealKey replaces a key's private part by the same one sealed anew, and
+// tells the feed. ErrConflict: it is not Was any more.
+type ResealKey struct {
+	Service     model.ID
+	KID         string
+	Was, Sealed []byte
+}
+
 func (InsertGrant) step()        {}
 func (ExtendGrant) step()        {}
 func (RevokeGrant) step()        {}
@@ -258,3 +281,6 @@ func (DeleteClient) step()       {}
 func (InsertKey) step()          {}
 func (RetireKeys) step()         {}
 func (InsertFirstKeys) step()    {}
+func (InsertSecret) step()       {}
+func (ResealSecret) step()       {}
+func (ResealKey) step()          {}

@@ -9,6 +9,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -23,9 +24,12 @@ var (
 	ErrConflict = errors.New("already exists")
 	// ErrSpent: a one-time handle or refresh token was used before, or has expired.
 	ErrSpent = errors.New("already used or expired")
-	// ErrUnavailable: the store cannot answer now (locked, full, closing).
-	// Nothing of the write was kept; trying again later is safe.
+	// ErrUnavailable: the store cannot answer now (locked, full, overloaded,
+	// closing). Nothing of the write was kept; trying again later is safe.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrUnknown: the connection was lost while the write was being committed.
+	// All of it was kept, or nothing. It is an ErrUnavailable too.
+	ErrUnknown = fmt.Errorf("%w: whether the write was kept is not known", ErrUnavailable)
 )
 
 // Store keeps everything that outlives a process.
@@ -38,6 +42,9 @@ type Store interface {
 	Clients
 	Accounts
 	Feed
+	Secrets
+	Leases
+	Inspector
 
 	// Sweep removes expired rows, looking at no more than limit rows, and
 	// reports how many went. It continues where it stopped the last time.
@@ -52,7 +59,8 @@ type Store interface {
 type Writer interface {
 	// Write applies the steps in order, in one transaction. When it returns
 	// nil, everything is durable; when it returns an error, nothing was kept,
-	// unless the error is the context's, which leaves the outcome unknown.
+	// unless the error is ErrUnknown or the context's, which leave the outcome
+	// unknown.
 	// A step whose condition does not hold fails the write with the error that
 	// the step names.
 	Write(ctx context.Context, steps ...Step) error
@@ -123,6 +131,35 @@ type Feed interface {
 	// settled. Rows stay for an hour at least, so that who reads more often than
 	// that meets no gap.
 	Changes(ctx context.Context, service model.ID, after model.Place, limit int) (FeedPage, error)
+}
+
+// Secrets reads small values that are sealed under the master key, by name:
+// those of a service, or, as service 0, of the whole store.
+type Secrets interface {
+	Secret(ctx context.Context, service model.ID, name string) (sealed []byte, err error)
+}
+
+// Leases let one of many processes do a job.
+type Leases interface {
+	// Lease takes or renews the lease of a name for its holder, and reports
+	// whether the holder has it from now on for d, by the store's clock. Nobody
+	// else has it until it ends. A holder gives it back with d 0.
+	Lease(ctx context.Context, name, holder string, d time.Duration) (held bool, err error)
+}
+
+// Inspector says how a store is, for operators.
+type Inspector interface {
+	Inspect(ctx context.Context) ([]Finding, error)
+}
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	// Name is what was looked at, such as "schema" or "disk"; Value is what was seen.
+	Name, Value string
+	// Advice is empty when all is well, else what to do.
+	Advice string
+	// Failing: it will not work like this. Otherwise advice is a warning.
+	Failing bool
 }
 
 // FeedPage is a piece of the feed.

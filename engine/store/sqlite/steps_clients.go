@@ -18,7 +18,7 @@ func (t *tx) clientStep(step store.Step) error {
 		return t.changeClient(s.Service, s.ID, `DELETE FROM stored_clients WHERE id = ?2 AND service = ?1`+returningAlias,
 			int64(s.Service), int64(s.ID))
 	}
-	return fmt.Errorf("a step of type %T: %w", step, errMalformed)
+	return t.secretStep(step)
 }
 
 // insertClient takes the alias in the registry, which gives the id, and then
