@@ -22,7 +22,7 @@ var rules = []struct {
 	{"engine/handle", []string{"engine/model"}},
 	{"engine/fetch", nil},
 	{"engine/dpop", nil},
-	{"engine/store/", []string{"engine/model", "engine/store"}}, // the stores and their suite
+	{"engine/store/", []string{"engine/model", "engine/store", "engine/handle"}}, // the stores and their suite
 	{"engine/store", []string{"engine/model"}},
 	{"engine/internal", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/dpop", "engine/internal"}},
 	{"engine", []string{"engine/model", "engine/store", "engine/handle", "engine/fetch", "engine/internal"}},

@@ -64,3 +64,8 @@ func (g *IDs) tail() int64 {
 func Time(id model.ID) time.Time {
 	return time.UnixMilli(int64(id)>>tailBits + epochMilli)
 }
+
+// First returns the lowest id that is drawn at a time or later.
+func First(t time.Time) model.ID {
+	return model.ID(max(t.UnixMilli()-epochMilli, 0) << tailBits)
+}

@@ -29,7 +29,9 @@ type Server struct {
 
 	bin string
 	log string
-	cmd *exec.Cmd
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has ended
 }
 
 // Start starts an empty server with settings such as "max_connections=20". It
@@ -90,40 +92,68 @@ func (s *Server) Configure(t testing.TB, settings ...string) {
 }
 
 // Run starts the server on the data that is there, and waits until it answers.
+// Processes of a server that was killed may hold its memory for a moment, which
+// keeps a new one from starting.
 func (s *Server) Run(t testing.TB) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for s.start(t); ; time.Sleep(20 * time.Millisecond) {
+		err := s.ping()
+		if err == nil {
+			return
+		}
+		select {
+		case <-s.exited:
+			s.start(t)
+		default:
+		}
+		if time.Now().After(deadline) {
+			log, _ := os.ReadFile(s.log)
+			t.Fatalf("PostgreSQL does not answer: %v\n%s", err, log)
+		}
+	}
+}
+
+// start starts the process.
+func (s *Server) start(t testing.TB) {
 	t.Helper()
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	s.cmd = s.command("postgres", "-D", s.Dir, "-p", strconv.Itoa(s.Port), "-h", "127.0.0.1", "-k", "")
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
+	cmd := s.command("postgres", "-D", s.Dir, "-p", strconv.Itoa(s.Port), "-h", "127.0.0.1", "-k", "")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := s.cmd
-	t.Cleanup(func() { _ = s.stop(cmd, syscall.SIGQUIT) })
-	s.Await(t)
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // however it ends
+		close(exited)
+	}()
+	s.cmd, s.exited = cmd, exited
+	t.Cleanup(func() { end(cmd, exited, syscall.SIGQUIT) })
 }
 
-// Await waits until the server answers.
-func (s *Server) Await(t testing.TB) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, s.Address("postgres"))
-		if err == nil {
-			_ = conn.Close(ctx)
-			return
-		}
-		if ctx.Err() != nil {
-			log, _ := os.ReadFile(s.log)
-			t.Fatalf("PostgreSQL does not answer: %v\n%s", err, log)
-		}
-		time.Sleep(20 * time.Millisecond)
+// end ends a process that may have ended.
+func end(cmd *exec.Cmd, exited chan struct{}, signal os.Signal) {
+	select {
+	case <-exited:
+	default:
+		_ = cmd.Process.Signal(signal)
+		<-exited
 	}
+}
+
+func (s *Server) ping() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.Address("postgres"))
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
 }
 
 // Address is the connection string of a database on the server. "postgres" is
@@ -150,23 +180,24 @@ func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 }
 
 // Stop ends the server as an operator would (fast shutdown).
-func (s *Server) Stop(t testing.TB) {
-	t.Helper()
-	if err := s.stop(s.cmd, syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-}
+func (s *Server) Stop(testing.TB) { end(s.cmd, s.exited, syscall.SIGINT) }
 
 // Kill ends the server and every process of it at once, as a power cut would
 // for all that it had not written. The data can be run again.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	children := s.children() // in sessions of their own, out of reach of a process group's signal
+	// The processes are in sessions of their own, out of reach of a signal to a
+	// group. While it is stopped, the server starts no others.
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	children := s.children()
+	for list := s.children(); len(list) != len(children); list = s.children() {
+		children = list
+	}
 	_ = s.cmd.Process.Kill()
-	for _, pid := range append(children, s.children()...) {
+	for _, pid := range children {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	_ = s.cmd.Wait()
+	<-s.exited
 }
 
 // children are the ids of the server's processes, where the system tells.
@@ -182,18 +213,6 @@ func (s *Server) children() (pids []int) {
 
 // PID is the server's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
-
-func (s *Server) stop(cmd *exec.Cmd, signal syscall.Signal) error {
-	if cmd.ProcessState != nil {
-		return nil
-	}
-	_ = cmd.Process.Signal(signal)
-	err := cmd.Wait()
-	if exit := new(exec.ExitError); errors.As(err, &exit) {
-		return nil
-	}
-	return err
-}
 
 // Replica makes a server that follows this one, and starts it. settings are
 // the replica's. The primary needs no more than its defaults.

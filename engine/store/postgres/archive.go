@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/archived"
+)
+
+// Rows calls f for every row, in one transaction that reads, on a connection of
+// its own: the server keeps what is changed meanwhile until it ends.
+func (s *Store) Rows(ctx context.Context, service model.ID, f func(store.Row) error) error {
+	return s.snapshot(ctx, func(tx pgx.Tx) error {
+		for i := range archived.Tables {
+			t := &archived.Tables[i]
+			rows, err := tx.Query(ctx, t.List("$1::bigint"), int64(service))
+			if err != nil {
+				return unavailable(err)
+			}
+			if err := s.eachArchived(t, rows, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) eachArchived(t *archived.Table, rows pgx.Rows, f func(store.Row) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		select {
+		case <-s.closing:
+			return errClosed
+		default:
+		}
+		r, err := t.Scan(copyRow(rows))
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// Tally counts the rows of each kind.
+func (s *Store) Tally(ctx context.Context, now int64) (store.Tally, error) {
+	tally := store.Tally{}
+	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+		for i := range archived.Tables {
+			t := &archived.Tables[i]
+			count, n := `SELECT count(*) FROM `+t.Name, int64(0)
+			if t.Lapses {
+				count += fmt.Sprintf(` WHERE expires_at > %d`, now)
+			}
+			if err := tx.QueryRow(ctx, count).Scan(&n); err != nil {
+				return unavailable(err)
+			}
+			tally[t.Kind] = n
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tally, nil
+}
+
+// snapshot runs f in a transaction that sees one moment, on a connection of its
+// own, for as long as f takes.
+func (s *Store) snapshot(ctx context.Context, f func(pgx.Tx) error) error {
+	select {
+	case <-s.closing:
+		return errClosed
+	default:
+	}
+	config := s.pool.Config().ConnConfig
+	config.RuntimeParams["statement_timeout"], config.RuntimeParams["idle_in_transaction_session_timeout"] = "0", "0"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return unavailable(err)
+	}
+	return f(tx) // closing the connection ends it
+}
+
+// PutRows writes rows.
+func (s *Store) PutRows(ctx context.Context, rows []store.Row) error {
+	return s.eachRow(ctx, rows, func(b *pgx.Batch, t *archived.Table, values []any) {
+		b.Queue(s.textFor(t, values, put(t)), values...).Exec(func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() == 0 {
+				return store.ErrConflict // the id is another service's
+			}
+			return nil
+		})
+	})
+}
+
+// DeleteRows removes rows.
+func (s *Store) DeleteRows(ctx context.Context, rows []store.Row) error {
+	return s.eachRow(ctx, rows, func(b *pgx.Batch, t *archived.Table, values []any) {
+		b.Queue(s.textFor(t, values, remove(t)), values[:len(t.Key)]...)
+	})
+}
+
+func remove(t *archived.Table) string {
+	matches := make([]string, len(t.Key))
+	for i, column := range t.Key {
+		matches[i] = fmt.Sprintf("%s = $%d", column, i+1)
+	}
+	return `DELETE FROM ` + t.Name + ` WHERE ` + strings.Join(matches, ` AND `)
+}
+
+// put inserts a row, or replaces the one with its key.
+func put(t *archived.Table) string {
+	columns := t.Columns()
+	places, sets := make([]string, len(columns)), make([]string, len(columns))
+	for i, column := range columns {
+		places[i] = fmt.Sprintf("$%d", i+1)
+		sets[i] = fmt.Sprintf("%s = excluded.%[1]s", column)
+	}
+	key, condition := strings.Join(t.Key, `, `), ``
+	if slices.Contains(t.Key, "id") {
+		key = "id"
+		if len(t.Key) > 1 {
+			condition = ` WHERE t.service = excluded.service`
+		}
+	}
+	return fmt.Sprintf(`INSERT INTO %s AS t (%s) VALUES (%s) ON CONFLICT (%s) DO UPDATE SET %s%s`,
+		t.Name, strings.Join(columns, `, `), strings.Join(places, `, `), key, strings.Join(sets, `, `), condition)
+}
+
+// textFor names the partition of a row that has one.
+func (s *Store) textFor(t *archived.Table, values []any, text string) string {
+	if _, ok := byTime[t.Name]; !ok {
+		return text
+	}
+	return s.parts.sql(t.Name, model.ID(values[1].(int64)), text)
+}
+
+// eachRow queues statements for each row and runs them in one transaction.
+func (s *Store) eachRow(ctx context.Context, rows []store.Row, queue func(*pgx.Batch, *archived.Table, []any)) error {
+	if len(rows) == 0 {
+		return ctx.Err()
+	}
+	var b pgx.Batch
+	for _, row := range rows {
+		values, err := archived.Values(row)
+		if err != nil {
+			return err
+		}
+		queue(&b, archived.Of(row), values)
+	}
+	for _, table := range []string{"services", "clients"} {
+		if slices.ContainsFunc(rows, func(r store.Row) bool { return archived.Of(r).Name == table }) {
+			// What the store numbers itself goes on behind every number that is there.
+			b.Queue(fmt.Sprintf(`SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), greatest(max(id), nextval(pg_get_serial_sequence('%[1]s', 'id')))) FROM %[1]s`, table))
+		}
+	}
+	return s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return outcome(pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() }))
+	})
+}

@@ -1,0 +1,82 @@
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+// bulk is one statement for many units that each insert one access token into
+// the same partition. It costs the server a fifth of what as many statements do.
+type bulk struct {
+	text  string
+	units []*unit
+
+	services, ids, grants, expiries []int64
+	hashes, jkts, x5ts              [][]byte
+	scopes, resources               []any
+}
+
+const insertTokens = `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes, resources, jkt, x5t)
+	SELECT u.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])
+	AS u (service, id, grant_id, expires_at, hash, scopes, resources, jkt, x5t)
+	WHERE EXISTS (SELECT 1 FROM grants g WHERE g.id = u.grant_id AND g.service = u.service) RETURNING id`
+
+// inBulk takes the units of a batch that can be done together out of it.
+func (w *writers) inBulk(batch []*unit) (bulks []*bulk, rest []*unit) {
+	byText := map[string]*bulk{}
+	for _, u := range batch {
+		step, ok := u.steps[0].(store.InsertAccessToken)
+		if !ok || len(u.steps) > 1 {
+			rest = append(rest, u)
+			continue
+		}
+		text := w.parts.sql(accessTokens, step.Token.ID, insertTokens)
+		b := byText[text]
+		if b == nil {
+			b = &bulk{text: text}
+			byText[text] = b
+			bulks = append(bulks, b)
+		}
+		b.add(u, &step.Token)
+	}
+	return bulks, rest
+}
+
+// add adds a unit, whose plan says that its values can be kept.
+func (b *bulk) add(u *unit, a *model.AccessToken) {
+	values := u.plan.list[0].args
+	b.units = append(b.units, u)
+	b.services, b.ids = append(b.services, int64(a.Service)), append(b.ids, int64(a.ID))
+	b.grants, b.expiries = append(b.grants, int64(a.Grant)), append(b.expiries, a.ExpiresAt)
+	b.hashes = append(b.hashes, bytesOf(values[4]))
+	b.scopes, b.resources = append(b.scopes, values[5]), append(b.resources, values[6])
+	b.jkts, b.x5ts = append(b.jkts, bytesOf(values[7])), append(b.x5ts, bytesOf(values[8]))
+}
+
+func bytesOf(value any) []byte {
+	b, _ := value.([]byte)
+	return b
+}
+
+func (b *bulk) queue(batch *pgx.Batch) {
+	batch.Queue(b.text, b.services, b.ids, b.grants, b.expiries, b.hashes, b.scopes, b.resources, b.jkts, b.x5ts)
+}
+
+// read gives each unit its outcome: a token that was not inserted has no grant.
+func (b *bulk) read(results pgx.BatchResults) error {
+	done := make(map[int64]bool, len(b.units))
+	if err := collect(results, func(r row) { done[r.Int(0)] = true }); err != nil {
+		if isOutcome(outcome(err)) || isSlow(err) {
+			return errCareful
+		}
+		return err
+	}
+	for i, u := range b.units {
+		if u.err = nil; !done[b.ids[i]] {
+			u.err = store.ErrNotFound
+		}
+	}
+	return nil
+}

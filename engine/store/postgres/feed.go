@@ -1,0 +1,130 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/subscribers"
+)
+
+// followLimit bounds how many changes of other nodes are read at once.
+const followLimit = 1000
+
+// feed hands the rows of the change feed to this process's subscribers.
+//
+// Numbers come from the one row of the table feed. Whoever takes some holds
+// that row until its commit, so that nothing is committed late under a lower
+// number, and what a reader has gone past is complete. To hold it shortly, a
+// transaction takes its numbers last, in the round trip that commits.
+type feed struct {
+	now    func() time.Time
+	notify string // the channel that wakes the others; empty: there is none
+
+	mu   sync.Mutex // held while subscribers are called
+	last int64      // everything up to here has been given
+	name string
+
+	subs *subscribers.List
+}
+
+// queue adds what tells the feed of changes to a transaction's last trip.
+func (f *feed) queue(b *pgx.Batch, changes []model.Change) {
+	n := len(changes)
+	if n == 0 {
+		return
+	}
+	at := f.now().UnixMilli()
+	services, kinds, refs, subjects := make([]int64, n), make([]int64, n), make([]int64, n), make([]string, n)
+	for i := range changes {
+		c := &changes[i]
+		c.At = at
+		services[i], kinds[i], refs[i], subjects[i] = int64(c.Service), int64(c.Kind), int64(c.Ref), c.Subject
+	}
+	b.Queue(`WITH n AS (UPDATE feed SET last = last + $1, last_at = $2 WHERE id = 1 RETURNING last)
+		INSERT INTO changes (seq, service, kind, ref, subject, at)
+		SELECT n.last - $1 + u.place, u.service, u.kind, u.ref, u.subject, $2
+		FROM n, unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::text[]) WITH ORDINALITY AS u (service, kind, ref, subject, place)
+		RETURNING (SELECT last FROM n)`, int64(n), at, services, kinds, refs, subjects)
+	if f.notify != "" {
+		b.Queue(`SELECT pg_notify($1, '')`, f.notify)
+	}
+}
+
+// number reads the results of queue.
+func (f *feed) number(results pgx.BatchResults, changes []model.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	last := int64(0)
+	if err := collect(results, func(r row) { last = r.Int(0) }); err != nil {
+		return err
+	}
+	for i := range changes {
+		changes[i].Seq = last - int64(len(changes)-1-i)
+	}
+	if f.notify == "" {
+		return nil
+	}
+	_, err := results.Exec()
+	return err
+}
+
+// Subscribe calls f for every change from now on, until cancelled.
+func (s *Store) Subscribe(f func(model.Change)) (cancel func()) { return s.feed.subs.Add(f) }
+
+// publish gives the changes, of which there are some, that this process has just
+// committed.
+func (f *feed) publish(changes []model.Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if changes[0].Seq == f.last+1 {
+		f.last = changes[len(changes)-1].Seq
+	}
+	f.subs.Tell(changes)
+}
+
+// selectChanges reads the rows of the feed behind number $1, $2 at most.
+const selectChanges = `SELECT seq, service, kind, ref, subject, at FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2`
+
+func scanChange(r row) model.Change {
+	return model.Change{
+		Seq: r.Int(0), Service: model.ID(r.Int(1)), Kind: model.ChangeKind(r.Int(2)), Ref: model.ID(r.Int(3)), Subject: r.Text(4), At: r.Int(5),
+	}
+}
+
+// selectPage reads the rows of the feed behind number $1, $2 at most, and the
+// state of the feed beside each of them, or once beside none. It is one
+// statement, so that no sweep comes between.
+const selectPage = `SELECT c.seq, c.service, c.kind, c.ref, c.subject, c.at, f.name, l.floor, f.last, f.last_at,
+		CASE $1 WHEN l.floor THEN l.floor_at ELSE (SELECT at FROM changes WHERE seq = $1) END
+	FROM feed f CROSS JOIN feed_floor l LEFT JOIN (` + selectChanges + `) c ON true
+	WHERE f.id = 1 AND l.id = 1 ORDER BY c.seq`
+
+// Changes reads on from a place. The sequence has no gaps and grows in the order
+// of the commits, so that all is settled that can be seen.
+func (s *Store) Changes(ctx context.Context, service model.ID, after model.Place, limit int) (page store.FeedPage, err error) {
+	rows, err := s.reads.query(ctx, selectPage, after.Seq, int64(max(limit, 0)))
+	if err != nil {
+		return page, err
+	}
+	page.Next = after
+	for _, r := range rows {
+		if after.Feed != r.Text(6) || after.Seq < r.Int(7) || r[10] == nil || r.Int(10) != after.At {
+			return store.FeedPage{Gap: true, Next: model.Place{Feed: r.Text(6), Seq: r.Int(8), At: r.Int(9)}}, nil
+		}
+		if r[0] == nil {
+			break
+		}
+		c := scanChange(r)
+		page.Next.Seq, page.Next.At = c.Seq, c.At
+		if c.Service == service {
+			page.Changes = append(page.Changes, c)
+		}
+	}
+	return page, nil
+}

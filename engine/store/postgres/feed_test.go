@@ -1,0 +1,131 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
+)
+
+// refs collects what a feed gives.
+type refs struct {
+	mu   sync.Mutex
+	list []model.ID
+}
+
+func (r *refs) add(c model.Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, c.Ref)
+}
+
+func (r *refs) has(ref model.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range r.list {
+		if id == ref {
+			return true
+		}
+	}
+	return false
+}
+
+// The design on the change feed: a row that commits late under a lower number
+// must not be missed. Here a transaction takes a number and is slow to commit:
+// whoever comes after waits, so that nobody reads past it.
+func TestLateCommit(t *testing.T) {
+	for name, quiet := range map[string]bool{"with NOTIFY": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, Options{DSN: place(pgtest.Start(t)), NoNotify: quiet})
+			other := open(t, Options{DSN: h.opts.DSN, SweepInterval: -1, NoNotify: quiet})
+			var seen refs
+			defer other.Subscribe(seen.add)()
+			ctx := context.Background()
+			page, err := h.Changes(ctx, h.service, model.Place{}, 1)
+			must(t, err)
+			before := page.Next
+
+			slow, err := h.connect(t).Begin(ctx)
+			must(t, err)
+			var number int64
+			must(t, slow.QueryRow(ctx, `UPDATE feed SET last = last + 1, last_at = 77 WHERE id = 1 RETURNING last`).Scan(&number))
+			_, err = slow.Exec(ctx, `INSERT INTO changes (seq, service, kind, ref, subject, at) VALUES ($1, $2, 4, 100, '', 77)`, number, int64(h.service))
+			must(t, err)
+			quick := make(chan error, 1)
+			go func() { quick <- h.Write(ctx, store.RevokeGrants{Service: h.service, Client: 200}) }()
+			select {
+			case err := <-quick:
+				t.Fatalf("a later change was committed first: %v", err)
+			case <-time.After(300 * time.Millisecond): // longer than a look at the feed
+			}
+			if page, err = h.Changes(ctx, h.service, before, 10); err != nil || page.Next != before {
+				t.Fatalf("it went to %+v, %v", page, err)
+			}
+			must(t, slow.Commit(ctx))
+			must(t, <-quick)
+			await(t, "both changes", func() bool { return seen.has(100) && seen.has(200) })
+			page, err = h.Changes(ctx, h.service, before, 10)
+			must(t, err)
+			if len(page.Changes) != 2 || page.Changes[0].Ref != 100 || page.Changes[1].Ref != 200 || page.Changes[1].Seq != number+1 {
+				t.Errorf("got %+v", page)
+			}
+		})
+	}
+}
+
+// A node that falls silent in the middle of a transaction does not hold the feed
+// for ever: the server ends the transaction.
+func TestSilentNode(t *testing.T) {
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)) + "&idle_in_transaction_session_timeout=500&lock_timeout=4000"})
+	ctx := context.Background()
+	silent, err := h.connect(t).Begin(ctx)
+	must(t, err)
+	_, err = silent.Exec(ctx, `UPDATE feed SET last = last + 1 WHERE id = 1`)
+	must(t, err)
+	must(t, h.Write(ctx, store.RevokeGrants{Service: h.service, Client: 1}))
+}
+
+// A database that was restored, or a replica that took over without having seen
+// everything, has another feed than the one that was followed: what was missed
+// may be anything, so that caches are told of every service.
+func TestAnotherFeed(t *testing.T) {
+	for name, statement := range map[string]string{
+		"fewer numbers": `UPDATE feed SET last = last - 1; DELETE FROM changes`,
+		"another name":  `UPDATE feed SET name = 'another', last = last + 10`,
+		"an hour's gap": `UPDATE feed_floor SET floor = 1000; UPDATE feed SET last = 1000`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var reported findings
+			h := newHouse(t, Options{DSN: place(pgtest.Start(t)), Report: reported.report})
+			ctx := context.Background()
+			must(t, h.Write(ctx, store.RevokeGrants{Service: h.service, Client: 1}))
+			told := make(chan model.Change, 10)
+			defer h.Subscribe(func(c model.Change) { told <- c })()
+			conn := h.connect(t)
+			for _, s := range strings.Split(statement, ";") {
+				_, err := conn.Exec(ctx, s)
+				must(t, err)
+			}
+			select {
+			case c := <-told:
+				if c.Kind != model.ChangeEverything || c.Service != h.service {
+					t.Errorf("told %+v", c)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("nobody was told")
+			}
+			await(t, "the report", func() bool { return reported.named("change feed") == 1 })
+			must(t, h.Write(ctx, store.RevokeGrants{Service: h.service, Client: 42}))
+			for c := range told {
+				if c.Ref == 42 {
+					return // the new feed is followed
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+// selectState reads the name of the feed, its last number, the number below
+// which it was swept, and the database's clock.
+const selectState = `SELECT f.name, f.last, l.floor, (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+	FROM feed f CROSS JOIN feed_floor l WHERE f.id = 1 AND l.id = 1`
+
+// follow gives the changes of other nodes until the store closes: at every
+// tick, and when one of them says that there is something.
+func (s *Store) follow() {
+	ticker := time.NewTicker(s.opts.FollowInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-ticker.C:
+		case <-s.woken:
+		}
+		for more := true; more; {
+			more = s.catchUp(s.ctx)
+		}
+	}
+}
+
+// catchUp gives the rows that follow the last, and reports whether there may
+// be more. What could not be read now will be at the next tick.
+func (s *Store) catchUp(ctx context.Context) (more bool) {
+	f := &s.feed
+	f.mu.Lock()
+	last := f.last
+	f.mu.Unlock()
+	asked := s.opts.Now()
+	state, err := s.reads.one(ctx, selectState)
+	if err != nil {
+		return false
+	}
+	s.clock.note(asked, s.opts.Now(), state.Int(3))
+	switch end := state.Int(1); {
+	case state.Text(0) != f.name || end < last || state.Int(2) > last:
+		s.startAgain(ctx, state)
+		return false
+	case end == last:
+		s.replica.note(end)
+		return false
+	}
+	rows, err := s.reads.query(ctx, selectChanges, last, int64(followLimit))
+	if err != nil || len(rows) == 0 {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changes := make([]model.Change, 0, len(rows))
+	for _, r := range rows {
+		if c := scanChange(r); c.Seq > f.last { // else publish gave it in the meantime
+			changes = append(changes, c)
+		}
+	}
+	if len(changes) > 0 {
+		f.last = changes[len(changes)-1].Seq
+		f.subs.Tell(changes)
+	}
+	s.replica.note(f.last)
+	return len(rows) == followLimit
+}
+
+// startAgain begins at the end of a feed that is not the one that was followed:
+// the database was restored, has failed over to a replica that had not seen
+// everything, or was away for longer than the feed is kept. What was missed
+// cannot be told, so subscribers are told of every service as a whole.
+func (s *Store) startAgain(ctx context.Context, state row) {
+	rows, err := s.reads.query(ctx, `SELECT id FROM services`)
+	if err != nil {
+		return // at the next tick
+	}
+	f := &s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.name, f.last = state.Text(0), state.Int(1)
+	changes := make([]model.Change, 0, len(rows))
+	for _, r := range rows {
+		changes = append(changes, model.Change{Service: model.ID(r.Int(0)), Kind: model.ChangeEverything, At: s.opts.Now().UnixMilli()})
+	}
+	f.subs.Tell(changes)
+	s.opts.Report(store.Finding{Name: "change feed", Value: "is not the one that was followed",
+		Advice: "caches were emptied; was the database restored, or did it fail over?"})
+}
+
+// listen is woken by the other nodes until the store closes. Without it they
+// are noticed at the next tick.
+func (s *Store) listen() {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		start := s.opts.Now()
+		s.listenOnce()
+		if s.opts.Now().Sub(start) > time.Minute {
+			pause = time.Second
+		}
+		select {
+		case <-s.closing:
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// listenOnce listens on a connection of its own until that breaks.
+func (s *Store) listenOnce() {
+	conn, err := pgx.ConnectConfig(s.ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(s.ctx, `LISTEN `+pgx.Identifier{s.feed.notify}.Sanitize()); err != nil {
+		return
+	}
+	for {
+		s.wake()
+		if _, err := conn.WaitForNotification(s.ctx); err != nil {
+			return
+		}
+	}
+}
+
+// wake lets the follower look at once.
+func (s *Store) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// openFeed names the feed at first, and begins after the rows that are there.
+func (s *Store) openFeed(ctx context.Context, conn *pgx.Conn, name string) error {
+	if s.opts.AsIs {
+		return nil
+	}
+	for _, statement := range []string{
+		`INSERT INTO feed (id, name, last, last_at) VALUES (1, '` + name + `', 0, 0) ON CONFLICT DO NOTHING`,
+		`INSERT INTO feed_floor (id, floor, floor_at) VALUES (1, 0, 0) ON CONFLICT DO NOTHING`,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	err := conn.QueryRow(ctx, `SELECT name, last FROM feed WHERE id = 1`).Scan(&s.feed.name, &s.feed.last)
+	if err != nil {
+		return err
+	}
+	if s.opts.NoNotify {
+		return nil
+	}
+	channel := "gatehouse_" + s.feed.name
+	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{channel}.Sanitize()+`; UNLISTEN *`); err == nil {
+		s.feed.notify = channel
+	} else if code(err) == "" {
+		return fmt.Errorf("trying LISTEN: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
+)
+
+// The design on expiry: a partition goes as a whole when everything in it has
+// expired, and no step assumes that what is old has.
+func TestPartitionsComeAndGo(t *testing.T) {
+	start := time.Now().Truncate(time.Hour)
+	clock := &movable{at: start}
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)), Now: clock.now})
+	other := &house{Store: open(t, Options{DSN: h.opts.DSN, Now: clock.now, SweepInterval: -1}), service: h.service, grant: h.grant}
+	names := func() string {
+		var list []string
+		for _, part := range h.parts.list(accessTokens) {
+			list = append(list, strings.TrimPrefix(part.name, accessTokens+"_"))
+		}
+		return strings.Join(list, " ")
+	}
+	hour := func(n int) string { return start.Add(time.Duration(n) * time.Hour).UTC().Format("20060102t150405") }
+
+	// Three that are made in the same hour, and live for an hour, a day and 31.7 million years.
+	short, day, forever := h.token(t, start, time.Hour), h.token(t, start.Add(time.Second), 24*time.Hour), h.token(t, start.Add(2*time.Second), 1e6*time.Hour)
+	early := h.token(t, start.Add(-48*time.Hour), 100*time.Hour) // of a node whose clock was wrong
+	late := h.token(t, start.Add(96*time.Hour), time.Hour)
+	for range 30 { // others, that make the rest few
+		h.token(t, start, time.Hour)
+	}
+	if h.parts.find(accessTokens, short) == nil || h.parts.find(accessTokens, early) != nil || h.parts.find(accessTokens, late) != nil {
+		t.Fatalf("partitions %s", names())
+	}
+	for _, step := range []struct {
+		after time.Duration
+		parts string
+		short bool
+		day   bool
+	}{
+		{0, hour(0) + " " + hour(1), true, true},
+		{90 * time.Minute, hour(0) + " " + hour(1) + " " + hour(2) + " " + hour(3), true, true},
+		// The last hours had no tokens; the first has two that live, which is few.
+		{5 * time.Hour, hour(5) + " " + hour(6), false, true},
+		{25 * time.Hour, hour(25) + " " + hour(26), false, true},
+	} {
+		clock.set(start.Add(step.after))
+		h.maintain(context.Background(), clock.now())
+		if got := names(); got != step.parts {
+			t.Errorf("after %v: partitions %s, want %s", step.after, got, step.parts)
+		}
+		for _, node := range []*house{h, other} { // the other finds out when it asks
+			if got := node.has(t, short); got != step.short {
+				t.Errorf("after %v: the short one is there: %v", step.after, got)
+			}
+			if !node.has(t, day) || !node.has(t, forever) || !node.has(t, early) || !node.has(t, late) {
+				t.Errorf("after %v: one that lives is gone", step.after)
+			}
+		}
+	}
+	if n, err := h.Sweep(context.Background(), start.Add(26*time.Hour), 1000); err != nil || n != 1 { // the day's
+		t.Errorf("swept %d of the rest, %v", n, err)
+	}
+	// The other node, which knows of no new partition, writes into it all the same.
+	fresh := other.token(t, start.Add(25*time.Hour), time.Hour)
+	if !h.has(t, fresh) || !other.has(t, fresh) {
+		t.Error("what was written by way of the whole table is not found")
+	}
+}
+
+// Rows of a node whose clock is hours ahead do not keep partitions of that time,
+// or of any other table, from being made.
+func TestPartitionsBesideARowAhead(t *testing.T) {
+	start := time.Now().Truncate(time.Hour)
+	clock := &movable{at: start}
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)), Now: clock.now})
+	ahead := h.token(t, start.Add(5*time.Hour), 10*time.Hour)
+	for n := 1; n <= 6; n++ {
+		clock.set(start.Add(time.Duration(n) * time.Hour))
+		h.maintain(context.Background(), clock.now())
+		id := h.token(t, clock.now(), time.Hour)
+		if !h.has(t, id) || !h.has(t, ahead) {
+			t.Fatalf("after %d hours a token is not found", n)
+		}
+		if (h.parts.find(accessTokens, id) == nil) != (n == 5) {
+			t.Errorf("after %d hours: partitions %v", n, h.parts.list(accessTokens))
+		}
+	}
+}
+
+// A partition with many rows that live is kept, and looked at again later.
+func TestPartitionIsKept(t *testing.T) {
+	start := time.Now().Truncate(time.Hour)
+	clock := &movable{at: start}
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)), Now: clock.now})
+	short, long := h.token(t, start, time.Hour), h.token(t, start.Add(time.Minute), 12*time.Hour)
+	for _, after := range []time.Duration{4 * time.Hour, 6 * time.Hour, 11 * time.Hour} {
+		clock.set(start.Add(after))
+		h.maintain(context.Background(), clock.now())
+		if !h.has(t, long) || h.parts.find(accessTokens, long) == nil {
+			t.Fatalf("after %v it is gone", after)
+		}
+	}
+	clock.set(start.Add(20 * time.Hour))
+	h.maintain(context.Background(), clock.now())
+	if h.has(t, long) || h.has(t, short) || h.parts.find(accessTokens, long) != nil {
+		t.Error("it stays after everything has expired")
+	}
+}
+
+// A token is issued, renewed and read through the moment in which its partition
+// is dropped: nobody is told that it is gone while it lives.
+func TestPartitionGoesUnderLoad(t *testing.T) {
+	start := time.Now().Truncate(time.Hour)
+	clock := &movable{at: start}
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)), Now: clock.now})
+	forever := h.token(t, start, 1e6*time.Hour)
+	for range 30 {
+		h.token(t, start, time.Minute)
+	}
+	clock.set(start.Add(10 * time.Hour))
+	stop, ended := make(chan struct{}), make(chan error)
+	for range 8 {
+		go func() {
+			for {
+				select {
+				case <-stop:
+					ended <- nil
+					return
+				default:
+				}
+				if _, _, err := h.AccessToken(context.Background(), h.service, forever); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+	}
+	h.maintain(context.Background(), clock.now())
+	if h.parts.find(accessTokens, forever) != nil {
+		t.Error("the partition is still there")
+	}
+	close(stop)
+	for range 8 {
+		if err := <-ended; err != nil {
+			t.Errorf("the token was not found for a moment: %v", err)
+		}
+	}
+}
