@@ -11,20 +11,63 @@ import (
 // and leases belong to a store and are no part of it.
 type Archive interface {
 	// Rows calls f for every row of a service, or of all when it is 0, as they
-	// are at one moment: what others refer to comes first. Nobody who writes
-	// waits for it. f may take its time; its error ends the call and is returned.
+	// are at one moment: kind by kind, in the order of Kinds, so that what others
+	// refer to comes first. The secrets of the whole store come with those of a
+	// service. Nobody who writes waits for it. f may take its time and may write;
+	// its error ends the call and is returned.
 	Rows(ctx context.Context, service model.ID, f func(Row) error) error
 	// PutRows writes rows in one transaction. A row whose key is there replaces
-	// what was. The feed is told nothing. ErrConflict: another row has its name
-	// (an issuer, an alias, a key or subject of an account).
+	// what was. The feed is told nothing. No row has a number that the store gives
+	// later. ErrConflict: another row has its name (an issuer, an alias, a key or
+	// subject of an account) or, in another service, its id.
 	PutRows(ctx context.Context, rows []Row) error
-	// DeleteRows removes the rows of those keys; the other members of a row are
-	// not looked at. The feed is told nothing.
+	// DeleteRows removes the rows of those keys in one transaction; the other
+	// members of a row are not looked at. The feed is told nothing.
 	DeleteRows(ctx context.Context, rows []Row) error
+	// Tally counts the rows of each kind at one moment, but those that have
+	// expired at now (Unix seconds).
+	Tally(ctx context.Context, now int64) (Tally, error)
 }
 
+// Tally is a number of rows of each kind. A kind without rows may be missing.
+type Tally map[Kind]int64
+
 // Row is a row of an archive. The set is closed: the types below.
-type Row interface{ row() }
+type Row interface{ kind() Kind }
+
+// Kind names a type of row.
+type Kind string
+
+// KindOf is the kind of a row.
+func KindOf(row Row) Kind { return row.kind() }
+
+// Kinds lists the kinds in the order in which Rows gives them.
+func Kinds() []Kind {
+	return []Kind{
+		ServiceRow{}.kind(), ClientRow{}.kind(), SecretRow{}.kind(), KeyRow{}.kind(), StoredClientRow{}.kind(), AccountRow{}.kind(),
+		ConsentRow{}.kind(), SessionRow{}.kind(), SessionClientRow{}.kind(), GrantRow{}.kind(), RefreshTokenRow{}.kind(),
+		AccessTokenRow{}.kind(), HandleRow{}.kind(), UsedValueRow{}.kind(),
+	}
+}
+
+// ExpiresAt is when a row expires, in Unix seconds; 0: never.
+func ExpiresAt(row Row) int64 {
+	switch r := row.(type) {
+	case SessionRow:
+		return r.Session.ExpiresAt
+	case GrantRow:
+		return r.Grant.ExpiresAt
+	case RefreshTokenRow:
+		return r.Token.ExpiresAt
+	case AccessTokenRow:
+		return r.Token.ExpiresAt
+	case HandleRow:
+		return r.Handle.ExpiresAt
+	case UsedValueRow:
+		return r.ExpiresAt
+	}
+	return 0
+}
 
 // The rows of an archive, in the order in which Rows gives them.
 type (
@@ -76,17 +119,17 @@ type (
 	}
 )
 
-func (ServiceRow) row()       {}
-func (ClientRow) row()        {}
-func (SecretRow) row()        {}
-func (KeyRow) row()           {}
-func (StoredClientRow) row()  {}
-func (AccountRow) row()       {}
-func (ConsentRow) row()       {}
-func (SessionRow) row()       {}
-func (SessionClientRow) row() {}
-func (GrantRow) row()         {}
-func (RefreshTokenRow) row()  {}
-func (AccessTokenRow) row()   {}
-func (HandleRow) row()        {}
-func (UsedValueRow) row()     {}
+func (ServiceRow) kind() Kind       { return "service" }
+func (ClientRow) kind() Kind        { return "client" }
+func (SecretRow) kind() Kind        { return "secret" }
+func (KeyRow) kind() Kind           { return "key" }
+func (StoredClientRow) kind() Kind  { return "registered_client" }
+func (AccountRow) kind() Kind       { return "account" }
+func (ConsentRow) kind() Kind       { return "consent" }
+func (SessionRow) kind() Kind       { return "session" }
+func (SessionClientRow) kind() Kind { return "session_client" }
+func (GrantRow) kind() Kind         { return "grant" }
+func (RefreshTokenRow) kind() Kind  { return "refresh_token" }
+func (AccessTokenRow) kind() Kind   { return "access_token" }
+func (HandleRow) kind() Kind        { return "handle" }
+func (UsedValueRow) kind() Kind     { return "used_value" }

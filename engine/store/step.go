@@ -234,8 +234,8 @@ type InsertSecret struct {
 	Sealed  []byte
 }
 
-// ResealSecret replaces a sealed value by the same one sealed anew.
-// ErrConflict: it is not Was any more.
+// ResealSecret replaces a sealed value by the same one sealed anew, and tells
+// the feed that keys have changed. ErrConflict: it is not Was any more.
 type ResealSecret struct {
 	Service     model.ID
 	Name        string

@@ -45,6 +45,7 @@ type Store interface {
 	Secrets
 	Leases
 	Inspector
+	Archive
 
 	// Sweep removes expired rows, looking at no more than limit rows, and
 	// reports how many went. It continues where it stopped the last time.
@@ -62,7 +63,7 @@ type Writer interface {
 	// unless the error is ErrUnknown or the context's, which leave the outcome
 	// unknown.
 	// A step whose condition does not hold fails the write with the error that
-	// the step names.
+	// the step names. Writes whose context is marked by Prefer go first.
 	Write(ctx context.Context, steps ...Step) error
 }
 

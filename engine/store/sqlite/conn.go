@@ -4,13 +4,14 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"path/filepath"
 	"strings"
 
 	modernc "modernc.org/sqlite"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 // conn is one connection to the database with its prepared statements. It
@@ -164,11 +165,4 @@ func (r row) blob(i int) []byte {
 }
 
 // hash reads a SHA-256 value.
-func (r row) hash(i int) (h [32]byte, err error) {
-	b := r.blob(i)
-	if len(b) != len(h) {
-		return h, fmt.Errorf("a hash of %d bytes: %w", len(b), errDamaged)
-	}
-	copy(h[:], b)
-	return h, nil
-}
+func (r row) hash(i int) ([32]byte, error) { return column.Hash(r.blob(i)) }

@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	errDamaged = errors.New("the database file is damaged")
-	errClosed  = fmt.Errorf("closed: %w", store.ErrUnavailable)
+	errClosed = fmt.Errorf("closed: %w", store.ErrUnavailable)
+	errFull   = fmt.Errorf("too many writes wait: %w", store.ErrUnavailable)
 )
 
 // code is the driver's extended result code, or 0 for errors of other origin.
@@ -40,8 +40,12 @@ func isConflict(err error) bool {
 }
 
 // isFault reports whether an error is the statement's own, which leaves the
-// transaction as it was, rather than the database's.
+// transaction as it was, rather than the database's. A trigger is not the
+// statement: those that refuse do so after a move.
 func isFault(err error) bool {
+	if code(err) == sqlite3.SQLITE_CONSTRAINT_TRIGGER {
+		return false
+	}
 	switch code(err) & 0xff {
 	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE:
 		return true
@@ -59,6 +63,9 @@ func unavailable(err error) error {
 
 // reason says in words what an error of the database means to an operator.
 func reason(err error) string {
+	if code(err) == sqlite3.SQLITE_CONSTRAINT_TRIGGER {
+		return "the database has moved to another store, which the configuration must name"
+	}
 	switch code(err) & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return "the database is locked by another process"

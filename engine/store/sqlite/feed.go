@@ -2,12 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/subscribers"
 )
 
 type change = model.Change
@@ -26,13 +26,8 @@ type feed struct {
 	mu   sync.Mutex // held while subscribers are called
 	last int64      // everything up to here has been given
 
-	subs struct {
-		sync.Mutex
-		list []*subscriber
-	}
+	subs *subscribers.List
 }
-
-type subscriber struct{ f func(model.Change) }
 
 // tell adds a row to the feed.
 func (t *tx) tell(c model.Change) error {
@@ -49,22 +44,8 @@ func (t *tx) tell(c model.Change) error {
 	return nil
 }
 
-// Subscribe calls f for every change from now on, until cancelled. Cancelling
-// waits for a call under way, so that f may use what its owner then gives up.
-func (s *Store) Subscribe(f func(model.Change)) (cancel func()) {
-	subs := &s.feed.subs
-	sub := &subscriber{f}
-	subs.Lock()
-	defer subs.Unlock()
-	subs.list = append(slices.Clone(subs.list), sub)
-	return func() {
-		s.feed.mu.Lock()
-		defer s.feed.mu.Unlock()
-		subs.Lock()
-		defer subs.Unlock()
-		subs.list = slices.DeleteFunc(slices.Clone(subs.list), func(s *subscriber) bool { return s == sub })
-	}
-}
+// Subscribe calls f for every change from now on, until cancelled.
+func (s *Store) Subscribe(f func(model.Change)) (cancel func()) { return s.feed.subs.Add(f) }
 
 const selectSequence = `SELECT seq FROM sqlite_sequence WHERE name = 'changes'`
 
@@ -86,19 +67,7 @@ func (f *feed) publish(changes []model.Change) {
 	if changes[0].Seq == f.last+1 {
 		f.last = changes[len(changes)-1].Seq
 	}
-	f.give(changes)
-}
-
-// give calls the subscribers. f.mu is held.
-func (f *feed) give(changes []model.Change) {
-	f.subs.Lock()
-	list := f.subs.list
-	f.subs.Unlock()
-	for _, c := range changes {
-		for _, sub := range list {
-			sub.f(c)
-		}
-	}
+	f.subs.Tell(changes)
 }
 
 // follow gives the changes of other processes until the store closes.
@@ -135,7 +104,7 @@ func (s *Store) catchUp() (more bool) {
 	}
 	if len(changes) > 0 {
 		f.last = changes[len(changes)-1].Seq
-		f.give(changes)
+		f.subs.Tell(changes)
 	}
 	return len(changes) == followLimit
 }

@@ -30,7 +30,9 @@ func migrate(ctx context.Context, path string, wait time.Duration) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
-	connector, err := modernc.NewConnector(dsn(path, busyTimeout(wait), "synchronous(FULL)"))
+	// BEGIN IMMEDIATE waits for another process's write. A transaction that first
+	// reads, as a migration does, and then finds that another has written, fails.
+	connector, err := modernc.NewConnector(dsn(path, busyTimeout(wait), "synchronous(FULL)") + "&_txlock=immediate")
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,9 @@ func migrateUp(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
+	if err := versionsReadable(ctx, db); err != nil {
+		return openError(err)
+	}
 	current, known, err := provider.GetVersions(ctx)
 	if err != nil {
 		return openError(err)
@@ -104,6 +109,18 @@ func migrateUp(ctx context.Context, db *sql.DB) error {
 		return openError(err)
 	}
 	return nil
+}
+
+// versionsReadable finds out whether the table of versions is damaged: goose
+// takes any error of it for a new database.
+func versionsReadable(ctx context.Context, db *sql.DB) error {
+	var there bool
+	err := db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'goose_db_version'").Scan(&there)
+	if err != nil || !there {
+		return err
+	}
+	var rows int64
+	return db.QueryRowContext(ctx, "SELECT count(*) FROM goose_db_version").Scan(&rows)
 }
 
 func newProvider(db *sql.DB) (*goose.Provider, error) {

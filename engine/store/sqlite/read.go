@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 // readers is a fixed pool of connections that read.
@@ -117,10 +118,10 @@ const grantColumns = `g.client, g.subject, g.scopes, g.session, g.auth_time, g.e
 // scanGrant reads grantColumns from the column given on.
 func scanGrant(r row, at int, service, id model.ID) (model.Grant, error) {
 	g := model.Grant{
-		Service: service, ID: id, Client: model.ID(r.int(at)), Subject: r.text(at + 1), Scopes: splitWords(r.text(at + 2)),
+		Service: service, ID: id, Client: model.ID(r.int(at)), Subject: r.text(at + 1), Scopes: column.SplitWords(r.text(at + 2)),
 		Session: model.ID(r.int(at + 3)), AuthTime: r.int(at + 4), ExpiresAt: r.int(at + 5),
 	}
-	return g, decode(r.text(at+6), &g.Claims)
+	return g, column.Decode(r.text(at+6), &g.Claims)
 }
 
 // scanConfirmation reads jkt and x5t from the column given on.
@@ -156,11 +157,11 @@ func (s *Store) AccessToken(ctx context.Context, service, id model.ID) (a model.
 			}
 		}
 		if r[3] != nil {
-			if a.Scopes = splitWords(r.text(3)); a.Scopes == nil {
+			if a.Scopes = column.SplitWords(r.text(3)); a.Scopes == nil {
 				a.Scopes = []string{}
 			}
 		}
-		if err = decode(r.text(4), &a.Resources); err != nil {
+		if err = column.Decode(r.text(4), &a.Resources); err != nil {
 			return err
 		}
 		if a.Confirmation, err = scanConfirmation(r, 5); err != nil {

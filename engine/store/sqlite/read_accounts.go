@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 // Keys reads the signing keys of a service.
@@ -25,7 +26,7 @@ func scanAccount(r row, service model.ID) (model.Account, error) {
 		Service: service, ID: model.ID(r.int(0)), Name: r.text(1), Key: r.text(2), Subject: r.text(3),
 		PasswordHash: r.text(4), Disabled: r.int(5) != 0, CreatedAt: r.int(6),
 	}
-	return a, decode(r.text(7), &a.Claims)
+	return a, column.Decode(r.text(7), &a.Claims)
 }
 
 // AccountByKey reads the account of a name's key.
@@ -63,7 +64,7 @@ func (s *Store) Session(ctx context.Context, service, id model.ID) (session mode
 		if session.Hash, err = r.hash(3); err != nil {
 			return err
 		}
-		return decode(r.text(4), &session.AMR)
+		return column.Decode(r.text(4), &session.AMR)
 	}, `SELECT subject, auth_time, expires_at, hash, amr FROM sessions WHERE id = ?2 AND service = ?1`, int64(service), int64(id))
 	return session, err
 }
@@ -83,9 +84,9 @@ const selectConsents = `SELECT client, scopes, granted_at, claims FROM consents 
 
 func scanConsent(r row, service model.ID, subject string) (model.Consent, error) {
 	c := model.Consent{
-		Service: service, Subject: subject, Client: model.ID(r.int(0)), Scopes: splitWords(r.text(1)), GrantedAt: r.int(2),
+		Service: service, Subject: subject, Client: model.ID(r.int(0)), Scopes: column.SplitWords(r.text(1)), GrantedAt: r.int(2),
 	}
-	return c, decode(r.text(3), &c.Claims)
+	return c, column.Decode(r.text(3), &c.Claims)
 }
 
 // Consent reads what a subject has allowed a client.

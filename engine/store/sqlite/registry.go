@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 // EnsureService returns the id of an issuer.
 func (s *Store) EnsureService(ctx context.Context, issuer string) (id model.ID, err error) {
 	if issuer == "" {
-		return 0, fmt.Errorf("a service without an issuer: %w", errMalformed)
+		return 0, fmt.Errorf("a service without an issuer: %w", column.ErrMalformed)
 	}
 	err = s.reads.one(ctx, func(r row) error {
 		id = model.ID(r.int(0))
@@ -48,7 +49,7 @@ func (s *Store) EnsureClients(ctx context.Context, service model.ID, aliases []s
 	var missing []string
 	for _, alias := range aliases {
 		if alias == "" {
-			return nil, fmt.Errorf("a client without an alias: %w", errMalformed)
+			return nil, fmt.Errorf("a client without an alias: %w", column.ErrMalformed)
 		}
 		err := s.reads.one(ctx, func(r row) error {
 			ids[alias] = model.ID(r.int(0))

@@ -7,26 +7,31 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 // secretStep applies the steps for what is sealed under the master key.
 func (t *tx) secretStep(step store.Step) error {
 	switch s := step.(type) {
 	case store.InsertSecret:
-		_, err := t.exec(`INSERT INTO secrets (service, name, sealed) VALUES (?1, ?2, ?3)`, int64(s.Service), s.Name, notNull(s.Sealed))
+		_, err := t.exec(`INSERT INTO secrets (service, name, sealed) VALUES (?1, ?2, ?3)`, int64(s.Service), s.Name, column.NotNull(s.Sealed))
 		return conflict(err)
 	case store.ResealSecret:
-		return t.require(store.ErrConflict, `UPDATE secrets SET sealed = ?4 WHERE service = ?1 AND name = ?2 AND sealed = ?3`,
-			int64(s.Service), s.Name, notNull(s.Was), notNull(s.Sealed))
+		return t.reseal(s.Service, `UPDATE secrets SET sealed = ?4 WHERE service = ?1 AND name = ?2 AND sealed = ?3`,
+			int64(s.Service), s.Name, column.NotNull(s.Was), column.NotNull(s.Sealed))
 	case store.ResealKey:
-		err := t.require(store.ErrConflict, `UPDATE keys SET sealed = ?4 WHERE service = ?1 AND kid = ?2 AND sealed = ?3`,
-			int64(s.Service), s.KID, notNull(s.Was), notNull(s.Sealed))
-		if err != nil {
-			return err
-		}
-		return t.tell(model.Change{Service: s.Service, Kind: model.ChangeKeys})
+		return t.reseal(s.Service, `UPDATE keys SET sealed = ?4 WHERE service = ?1 AND kid = ?2 AND sealed = ?3`,
+			int64(s.Service), s.KID, column.NotNull(s.Was), column.NotNull(s.Sealed))
 	}
-	return fmt.Errorf("a step of type %T: %w", step, errMalformed)
+	return fmt.Errorf("a step of type %T: %w", step, column.ErrMalformed)
+}
+
+// reseal runs a statement that changes a sealed value, and tells of it.
+func (t *tx) reseal(service model.ID, query string, args ...any) error {
+	if err := t.require(store.ErrConflict, query, args...); err != nil {
+		return err
+	}
+	return t.tell(model.Change{Service: service, Kind: model.ChangeKeys})
 }
 
 // Secret reads a sealed value.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/subscribers"
 )
 
 // Options say where the store is and how it behaves.
@@ -38,6 +39,10 @@ type Options struct {
 	// SweepInterval is how often to look for expired rows; default 1 s,
 	// negative: never.
 	SweepInterval time.Duration
+	// AsIs opens what is there, to look at it: nothing is made, migrated or
+	// swept, and writes return ErrUnavailable. Where there is no file, Open
+	// returns fs.ErrNotExist.
+	AsIs bool
 	// Readers is the number of connections that read; default 4, or one a
 	// processor if those are more.
 	Readers int
@@ -98,14 +103,11 @@ func openStore(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	opts.Path = path
-	if err := prepareFile(path); err != nil {
-		return nil, err
-	}
-	if err := migrate(ctx, path, opts.BusyTimeout); err != nil {
+	if err := prepare(ctx, &opts); err != nil {
 		return nil, err
 	}
 	s := &Store{opts: opts, closing: make(chan struct{})}
-	s.feed.now = opts.Now
+	s.feed.now, s.feed.subs = opts.Now, subscribers.New(&s.feed.mu)
 	if s.reads, err = openReaders(path, opts); err != nil {
 		return nil, unavailable(err)
 	}
@@ -120,6 +122,20 @@ func openStore(ctx context.Context, opts Options) (*Store, error) {
 		s.workers.Go(s.sweepForever)
 	}
 	return s, nil
+}
+
+// prepare makes and migrates the file, unless it is to stay as it is.
+func prepare(ctx context.Context, opts *Options) error {
+	if opts.AsIs {
+		opts.SweepInterval = -1
+		opts.writerPragmas = func() []string { return []string{"query_only(1)"} }
+		_, err := os.Stat(opts.Path)
+		return err
+	}
+	if err := prepareFile(opts.Path); err != nil {
+		return err
+	}
+	return migrate(ctx, opts.Path, opts.BusyTimeout)
 }
 
 // Close stops the store's goroutines, after the writes under way have been

@@ -6,16 +6,14 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
-
-// errMalformed is a write that no store could do.
-var errMalformed = errors.New("malformed write")
 
 // isOutcome reports whether an error is the answer to a step, rather than a
 // failure of the database.
 func isOutcome(err error) bool {
 	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) ||
-		errors.Is(err, store.ErrSpent) || errors.Is(err, errMalformed)
+		errors.Is(err, store.ErrSpent) || errors.Is(err, column.ErrMalformed)
 }
 
 // needsSavepoint reports whether a step may fail after something has been
@@ -73,7 +71,7 @@ func (t *tx) step(step store.Step) error {
 // insert runs an INSERT that a taken key stops.
 func (t *tx) insert(id model.ID, query string, args ...any) error {
 	if id <= 0 {
-		return fmt.Errorf("an id that is not positive: %w", errMalformed)
+		return fmt.Errorf("an id that is not positive: %w", column.ErrMalformed)
 	}
 	_, err := t.exec(query, args...)
 	return conflict(err)
@@ -97,13 +95,13 @@ func (t *tx) require(missing error, query string, args ...any) error {
 }
 
 func (t *tx) insertGrant(g *model.Grant) error {
-	claims, err := encodeClaims(&g.Claims)
+	claims, err := column.Claims(&g.Claims)
 	if err != nil {
 		return err
 	}
 	return t.insert(g.ID, `INSERT INTO grants (service, id, client, subject, scopes, session, auth_time, expires_at, claims)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
-		int64(g.Service), int64(g.ID), int64(g.Client), orNull(g.Subject), joinWords(g.Scopes), int64(g.Session),
+		int64(g.Service), int64(g.ID), int64(g.Client), column.OrNull(g.Subject), column.JoinWords(g.Scopes), int64(g.Session),
 		g.AuthTime, g.ExpiresAt, claims)
 }
 
@@ -154,7 +152,7 @@ func (t *tx) revokeGrants(s store.RevokeGrants) error {
 		change = model.Change{Service: s.Service, Kind: model.ChangeClientRevoked, Ref: s.Client}
 		_, err = t.exec(`DELETE FROM grants WHERE service = ?1 AND client = ?2`, int64(s.Service), int64(s.Client))
 	default:
-		return fmt.Errorf("revoking grants of neither a subject nor a client: %w", errMalformed)
+		return fmt.Errorf("revoking grants of neither a subject nor a client: %w", column.ErrMalformed)
 	}
 	if err != nil {
 		return err
@@ -164,25 +162,25 @@ func (t *tx) revokeGrants(s store.RevokeGrants) error {
 
 func (t *tx) insertAccessToken(a *model.AccessToken) error {
 	if a.ID <= 0 {
-		return fmt.Errorf("an id that is not positive: %w", errMalformed)
+		return fmt.Errorf("an id that is not positive: %w", column.ErrMalformed)
 	}
 	var hash, scopes, resources any
 	if !a.JWT {
 		hash = a.Hash[:]
 	}
 	if a.Scopes != nil {
-		scopes = joinWords(a.Scopes)
+		scopes = column.JoinWords(a.Scopes)
 	}
 	if a.Resources != nil { // none is not "the grant's"
 		var err error
-		if resources, err = encode(a.Resources); err != nil {
+		if resources, err = column.JSON(a.Resources); err != nil {
 			return err
 		}
 	}
 	return t.require(store.ErrNotFound, `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes, resources, jkt, x5t)
 		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
 		int64(a.Service), int64(a.ID), int64(a.Grant), a.ExpiresAt, hash, scopes, resources,
-		thumbprint(a.Confirmation.JKT), thumbprint(a.Confirmation.X5T))
+		column.Thumbprint(a.Confirmation.JKT), column.Thumbprint(a.Confirmation.X5T))
 }
 
 func (t *tx) revokeAccessToken(service, id model.ID) error {
@@ -202,7 +200,7 @@ const ofSubject = ` service = ?1 AND subject = ?2 AND client = ?3`
 // counted is there; the other grants had none that counted.
 func (t *tx) keepAccessToken(s store.KeepAccessToken) error {
 	if s.Subject == "" || s.Client == 0 || s.Access <= 0 {
-		return fmt.Errorf("keeping an access token without naming it, a subject and a client: %w", errMalformed)
+		return fmt.Errorf("keeping an access token without naming it, a subject and a client: %w", column.ErrMalformed)
 	}
 	err := t.tellGrants(s.Service, `SELECT id FROM grants WHERE`+ofSubject+` AND (only_access = 0
 		OR EXISTS (SELECT 1 FROM access_tokens a WHERE a.id = grants.only_access AND a.service = ?1 AND a.grant_id = grants.id))`,
@@ -236,12 +234,12 @@ func (t *tx) tellGrants(service model.ID, query string, args ...any) error {
 
 func (t *tx) insertRefreshToken(r *model.RefreshToken) error {
 	if r.ID <= 0 {
-		return fmt.Errorf("an id that is not positive: %w", errMalformed)
+		return fmt.Errorf("an id that is not positive: %w", column.ErrMalformed)
 	}
 	return t.require(store.ErrNotFound, `INSERT INTO refresh_tokens (service, id, grant_id, expires_at, access, successor, hash, jkt, x5t)
 		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?3 AND service = ?1)`,
 		int64(r.Service), int64(r.ID), int64(r.Grant), r.ExpiresAt, int64(r.Access), int64(r.Successor), r.Hash[:],
-		thumbprint(r.Confirmation.JKT), thumbprint(r.Confirmation.X5T))
+		column.Thumbprint(r.Confirmation.JKT), column.Thumbprint(r.Confirmation.X5T))
 }
 
 // usable is the condition under which a refresh token can be used: ?1 is the
@@ -251,7 +249,7 @@ const usable = ` service = ?1 AND id = ?2 AND successor = 0 AND expires_at > ?3
 
 func (t *tx) rotateRefreshToken(s store.RotateRefreshToken) error {
 	if s.Successor <= 0 {
-		return fmt.Errorf("a refresh token without a successor: %w", errMalformed)
+		return fmt.Errorf("a refresh token without a successor: %w", column.ErrMalformed)
 	}
 	access, rotated := model.ID(0), false
 	err := t.query(func(r row) error {
@@ -289,11 +287,11 @@ func (t *tx) renewAccessToken(s store.RenewAccessToken) error {
 
 func (t *tx) insertHandle(h *model.Handle) error {
 	if len(h.Payload) > model.MaxHandlePayload {
-		return fmt.Errorf("a payload of %d bytes: %w", len(h.Payload), errMalformed)
+		return fmt.Errorf("a payload of %d bytes: %w", len(h.Payload), column.ErrMalformed)
 	}
 	return t.insert(h.ID, `INSERT INTO handles (service, id, kind, grant_id, expires_at, redeemed, hash, payload)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
-		int64(h.Service), int64(h.ID), int64(h.Kind), int64(h.Grant), h.ExpiresAt, h.Redeemed, h.Hash[:], bytesOrNull(h.Payload))
+		int64(h.Service), int64(h.ID), int64(h.Kind), int64(h.Grant), h.ExpiresAt, h.Redeemed, h.Hash[:], column.BytesOrNull(h.Payload))
 }
 
 func (t *tx) redeemHandle(s store.RedeemHandle) error {

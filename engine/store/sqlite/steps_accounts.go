@@ -3,6 +3,7 @@ package sqlite
 import (
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 // accountStep applies the steps for consents, accounts and keys.
@@ -35,18 +36,18 @@ func (t *tx) accountStep(step store.Step) error {
 }
 
 func (t *tx) putConsent(c *model.Consent) error {
-	claims, err := encodeList(c.Claims)
+	claims, err := column.List(c.Claims)
 	if err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT OR REPLACE INTO consents (service, subject, client, scopes, claims, granted_at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6)`,
-		int64(c.Service), c.Subject, int64(c.Client), orNull(joinWords(c.Scopes)), claims, c.GrantedAt)
+		int64(c.Service), c.Subject, int64(c.Client), column.OrNull(column.JoinWords(c.Scopes)), claims, c.GrantedAt)
 	return err
 }
 
 func (t *tx) insertAccount(a *model.Account) error {
-	claims, err := encodeMap(a.Claims)
+	claims, err := column.Map(a.Claims)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (t *tx) insertAccount(a *model.Account) error {
 }
 
 func (t *tx) putAccount(a *model.Account) error {
-	claims, err := encodeMap(a.Claims)
+	claims, err := column.Map(a.Claims)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (t *tx) updateAccount(service model.ID, query string, args ...any) error {
 
 func (t *tx) insertKey(k model.Key) error {
 	_, err := t.exec(`INSERT INTO keys (service, kid, alg, sealed, not_before, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)`,
-		int64(k.Service), k.KID, k.Alg, notNull(k.Sealed), k.NotBefore, k.ExpiresAt)
+		int64(k.Service), k.KID, k.Alg, column.NotNull(k.Sealed), k.NotBefore, k.ExpiresAt)
 	if err != nil {
 		return conflict(err)
 	}
@@ -116,7 +117,7 @@ func (t *tx) insertFirstKeys(s store.InsertFirstKeys) error {
 		}
 		err := t.require(store.ErrConflict, `INSERT INTO keys (service, kid, alg, sealed, not_before, expires_at)
 			SELECT ?1, ?2, ?3, ?4, ?5, ?6`+condition,
-			int64(s.Service), k.KID, k.Alg, notNull(k.Sealed), k.NotBefore, k.ExpiresAt)
+			int64(s.Service), k.KID, k.Alg, column.NotNull(k.Sealed), k.NotBefore, k.ExpiresAt)
 		if err != nil {
 			return err
 		}

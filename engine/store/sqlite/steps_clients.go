@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 // clientStep applies the steps for clients that are registered at run time.
@@ -25,7 +26,7 @@ func (t *tx) clientStep(step store.Step) error {
 // keeps the rest under it.
 func (t *tx) insertClient(c *model.StoredClient, most int) error {
 	if c.Alias == "" {
-		return fmt.Errorf("a client without an alias: %w", errMalformed)
+		return fmt.Errorf("a client without an alias: %w", column.ErrMalformed)
 	}
 	err := t.require(store.ErrSpent, `INSERT INTO clients (service, alias) SELECT ?1, ?2
 		WHERE ?4 = 0 OR (SELECT count(*) FROM stored_clients WHERE service = ?1 AND developer = ?3) < ?4`,
@@ -43,7 +44,7 @@ func (t *tx) insertClient(c *model.StoredClient, most int) error {
 	}
 	_, err = t.exec(`INSERT INTO stored_clients (service, id, developer, settings, sealed, token_hash, created_at, modified_at, version)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
-		int64(c.Service), int64(id), c.Developer, notNull(c.Settings), bytesOrNull(c.Sealed), c.TokenHash[:],
+		int64(c.Service), int64(id), c.Developer, column.NotNull(c.Settings), column.BytesOrNull(c.Sealed), c.TokenHash[:],
 		c.CreatedAt, c.ModifiedAt, c.Version)
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func (t *tx) updateClient(c *model.StoredClient) error {
 	return t.changeClient(c.Service, c.ID, `UPDATE stored_clients
 		SET settings = ?4, sealed = ?5, token_hash = ?6, modified_at = ?7, version = version + 1
 		WHERE id = ?2 AND service = ?1 AND version = ?3`+returningAlias,
-		int64(c.Service), int64(c.ID), c.Version, notNull(c.Settings), bytesOrNull(c.Sealed), c.TokenHash[:], c.ModifiedAt)
+		int64(c.Service), int64(c.ID), c.Version, column.NotNull(c.Settings), column.BytesOrNull(c.Sealed), c.TokenHash[:], c.ModifiedAt)
 }
 
 // returningAlias ends the statements of changeClient.

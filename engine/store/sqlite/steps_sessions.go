@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
 // sessionStep applies the steps for sign-in sessions.
@@ -27,7 +28,7 @@ func (t *tx) sessionStep(step store.Step) error {
 }
 
 func (t *tx) insertSession(s *model.Session) error {
-	amr, err := encodeList(s.AMR)
+	amr, err := column.List(s.AMR)
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (t *tx) insertSession(s *model.Session) error {
 }
 
 func (t *tx) renewSession(s *model.Session) error {
-	amr, err := encodeList(s.AMR)
+	amr, err := column.List(s.AMR)
 	if err != nil {
 		return err
 	}

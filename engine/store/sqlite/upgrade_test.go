@@ -3,6 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,30 +68,107 @@ func insertedAt1(digit string) []string {
 	}
 }
 
-// What the first version wrote, before the migration and beside it, is there
-// and works.
-func TestUpgradeFrom1(t *testing.T) {
-	path := dbPath(t)
-	madeAt(t, path, 1)
-	old := openRaw(t, path)
-	for _, query := range insertedAt1("1") {
-		must(t, old, query)
+// What any version wrote before another process migrates, meanwhile and
+// afterwards, until it ends, is there and works; it is refused nothing.
+func TestUpgradeUnderLoad(t *testing.T) {
+	for version := int64(1); version <= 5; version++ {
+		t.Run(fmt.Sprint("from ", version), func(t *testing.T) {
+			path := dbPath(t)
+			madeAt(t, path, version)
+			old := openRaw(t, path)
+			for _, query := range insertedAt1("1") {
+				must(t, old, query)
+			}
+			load := startOld(t, path)
+			load.await(t, 20)
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), openChild+"="+path)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("the process that migrates: %v\n%s", err, out)
+			}
+			s, service := openAt(t, path, nil)
+			if service != 1 {
+				t.Fatalf("the service has the id %d", service)
+			}
+			load.await(t, 20)
+			tokens := load.end()
+			for _, query := range insertedAt1("2") {
+				must(t, old, query)
+			}
+			for id := firstOld; id < firstOld+tokens; id++ {
+				if _, _, err := s.AccessToken(t.Context(), 1, model.ID(id)); err != nil {
+					t.Errorf("token %d of %d: %v", id-firstOld, tokens, err)
+				}
+			}
+			foundAfterUpgrade(t, s, 10)
+			foundAfterUpgrade(t, s, 20)
+			usedAfterUpgrade(t, s, 10)
+			usedAfterUpgrade(t, s, 20)
+			clients, err := s.EnsureClients(t.Context(), service, []string{"app1", "app2"})
+			if want := map[string]model.ID{"app1": 1, "app2": 2}; err != nil || !cmp.Equal(want, clients) {
+				t.Errorf("EnsureClients = %v, %v, want %v", clients, err, want)
+			}
+		})
 	}
-	s, service := openAt(t, path, nil)
-	if service != 1 {
-		t.Fatalf("the service has the id %d", service)
+}
+
+// oldLoad is a program of the first version that issues tokens and reads them.
+type oldLoad struct {
+	issued atomic.Int64
+	quit   chan struct{}
+	done   sync.WaitGroup
+}
+
+// firstOld is the id of its first token.
+const firstOld = int64(1000)
+
+func startOld(t *testing.T, path string) *oldLoad {
+	t.Helper()
+	l, c := &oldLoad{quit: make(chan struct{})}, openRaw(t, path)
+	l.done.Go(func() {
+		for {
+			select {
+			case <-l.quit:
+				return
+			default:
+			}
+			id, found := firstOld+l.issued.Load(), 0
+			_, err := c.exec(`INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes) SELECT 1, ?1, 11, 4000000000, randomblob(32), NULL`, id)
+			if err == nil {
+				err = c.query(func(row) error { found++; return nil }, `SELECT g.subject, t.hash FROM access_tokens t
+					CROSS JOIN grants g ON g.id = t.grant_id WHERE t.id = ?1 AND t.service = 1 AND g.service = 1`, id)
+			}
+			if err != nil || found != 1 {
+				t.Errorf("the first version's token %d, which it finds %d times: %v", id-firstOld, found, err)
+				return
+			}
+			l.issued.Add(1)
+		}
+	})
+	t.Cleanup(func() { l.end() })
+	return l
+}
+
+// await waits until so many more were issued.
+func (l *oldLoad) await(t *testing.T, more int64) {
+	t.Helper()
+	first := l.issued.Load()
+	for deadline := time.Now().Add(20 * time.Second); l.issued.Load() < first+more; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d tokens of %d", l.issued.Load()-first, more)
+		}
 	}
-	for _, query := range insertedAt1("2") { // a process that has not ended yet
-		must(t, old, query)
+}
+
+// end ends the program, and returns how many it has issued.
+func (l *oldLoad) end() int64 {
+	select {
+	case <-l.quit:
+	default:
+		close(l.quit)
 	}
-	foundAfterUpgrade(t, s, 10)
-	foundAfterUpgrade(t, s, 20)
-	usedAfterUpgrade(t, s, 10)
-	usedAfterUpgrade(t, s, 20)
-	clients, err := s.EnsureClients(context.Background(), service, []string{"app1", "app2"})
-	if want := map[string]model.ID{"app1": 1, "app2": 2}; err != nil || !cmp.Equal(want, clients) {
-		t.Errorf("EnsureClients = %v, %v, want %v", clients, err, want)
-	}
+	l.done.Wait()
+	return l.issued.Load()
 }
 
 // What the third version wrote, before the migration and beside it, is bound to

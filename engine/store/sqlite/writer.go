@@ -15,9 +15,12 @@ const (
 	// maxBatch bounds the units of one transaction, and with it how long the
 	// first of them waits for its answer.
 	maxBatch = 256
-	// maxQueue bounds the units that wait. Who finds the queue full waits
-	// for a place in it, or for its context to end.
-	maxQueue = 1024
+	// maxPreferred is how many of them go first: the others are never shut out.
+	maxPreferred = maxBatch / 4 * 3
+	// maxQueue bounds the units that wait, those that go first apart from the
+	// others. Who finds the queue full waits for a place in it for queueTime.
+	maxQueue  = 1024
+	queueTime = time.Second
 	// commitDelay is how long a group may be kept open for more to join it.
 	commitDelay = 100 * time.Microsecond
 )
@@ -42,10 +45,11 @@ type writer struct {
 	dsn  func() string
 	feed *feed
 
-	mu     sync.RWMutex // held for reading while sending to queue
-	closed bool
-	queue  chan *unit
-	ended  chan struct{}
+	mu           sync.RWMutex // held for reading while sending to a queue
+	closed       bool
+	first, queue chan *unit    // first: those that the caller prefers
+	closing      chan struct{} // closed when nothing is queued any more
+	ended        chan struct{}
 
 	// What follows belongs to the writer's goroutine.
 	conn     *conn
@@ -55,9 +59,11 @@ type writer struct {
 
 func startWriter(opts Options, f *feed) (*writer, error) {
 	w := &writer{
-		feed:  f,
-		queue: make(chan *unit, maxQueue),
-		ended: make(chan struct{}),
+		feed:    f,
+		first:   make(chan *unit, maxQueue),
+		queue:   make(chan *unit, maxQueue),
+		closing: make(chan struct{}),
+		ended:   make(chan struct{}),
 		dsn: func() string {
 			pragmas := []string{
 				busyTimeout(opts.BusyTimeout), "synchronous(FULL)", "cache_size(-16000)", "temp_store(MEMORY)",
@@ -113,14 +119,22 @@ func (w *writer) enqueue(u *unit) error {
 	if w.closed {
 		return errClosed
 	}
+	queue := w.queue
+	if store.Preferred(u.ctx) {
+		queue = w.first
+	}
 	select {
-	case w.queue <- u:
+	case queue <- u:
 		return nil
 	default:
 	}
+	timer := time.NewTimer(queueTime)
+	defer timer.Stop()
 	select {
-	case w.queue <- u:
+	case queue <- u:
 		return nil
+	case <-timer.C:
+		return errFull
 	case <-u.ctx.Done():
 		return u.ctx.Err()
 	}
@@ -131,7 +145,7 @@ func (w *writer) close() error {
 	w.mu.Lock()
 	if !w.closed {
 		w.closed = true
-		close(w.queue)
+		close(w.closing)
 	}
 	w.mu.Unlock()
 	<-w.ended
@@ -141,12 +155,26 @@ func (w *writer) close() error {
 func (w *writer) loop() {
 	defer close(w.ended)
 	batch := make([]*unit, 0, maxBatch)
-	for u := range w.queue {
-		batch = w.gather(append(batch[:0], u))
+	for {
+		if batch = w.gather(w.await(batch[:0])); len(batch) == 0 {
+			break
+		}
 		w.commit(batch)
 		clear(batch)
 	}
 	w.closeErr = w.shutdown()
+}
+
+// await waits for a unit, or for there to be none any more.
+func (w *writer) await(batch []*unit) []*unit {
+	select {
+	case u := <-w.first:
+		return append(batch, u)
+	case u := <-w.queue:
+		return append(batch, u)
+	case <-w.closing:
+		return batch
+	}
 }
 
 // gather takes what is in the queue. Those who were answered a moment ago are
@@ -163,22 +191,25 @@ func (w *writer) gather(batch []*unit) []*unit {
 	return batch
 }
 
-// take takes what is in the queue as long as yielding brings more.
+// take takes what is in the queues as long as yielding brings more.
 func (w *writer) take(batch []*unit) []*unit {
-	for grown := true; grown; {
-		grown = false
+	for before := -1; before < len(batch); {
+		before = len(batch)
 		runtime.Gosched()
-		for len(batch) < maxBatch {
-			select {
-			case u, open := <-w.queue:
-				if !open {
-					return batch
-				}
-				batch, grown = append(batch, u), true
-				continue
-			default:
-			}
-			break
+		batch = drain(batch, w.first, maxPreferred)
+		batch = drain(batch, w.queue, maxBatch)
+	}
+	return batch
+}
+
+// drain takes what is in a queue, until the batch has so many units.
+func drain(batch []*unit, queue chan *unit, most int) []*unit {
+	for len(batch) < most {
+		select {
+		case u := <-queue:
+			batch = append(batch, u)
+		default:
+			return batch
 		}
 	}
 	return batch

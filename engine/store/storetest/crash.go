@@ -125,7 +125,7 @@ type heard struct{ issued, redeemed, end, ended bool }
 
 func testCrash(t *testing.T, e *env) {
 	rounds := 4
-	if testing.Short() {
+	if testing.Short() || e.factory.Brief {
 		rounds = 2
 	}
 	service, err := e.EnsureService(context.Background(), crashIssuer)

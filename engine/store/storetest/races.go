@@ -55,7 +55,7 @@ func winner(t *testing.T, errs []error, want error) int {
 func testRaces(t *testing.T, e *env) {
 	second := e.open(t)
 	rounds := 5
-	if testing.Short() {
+	if testing.Short() || e.factory.Brief {
 		rounds = 2
 	}
 	for _, handles := range []struct {

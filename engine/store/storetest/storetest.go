@@ -30,6 +30,8 @@ type Factory struct {
 	// a second time beside a store that is open. The store must not sweep by
 	// itself; the suite calls Sweep. Child processes call Open too.
 	Open func(ctx context.Context, address string) (store.Store, error)
+	// Brief: races and crashes are repeated less often, as with -short.
+	Brief bool
 }
 
 // Run runs the suite.
@@ -50,6 +52,9 @@ func Run(t *testing.T, f Factory) {
 		{"keys", testKeys},
 		{"registered clients", testClients},
 		{"registry", testRegistry},
+		{"secrets", testSecrets},
+		{"leases", testLeases},
+		{"archive", testArchive},
 		{"writes", testWrites},
 		{"contexts", testContexts},
 		{"threat 31: nothing is read or changed under another service's id", testIsolation},

@@ -55,6 +55,16 @@ func testWrites(t *testing.T, e *env) {
 		}
 	})
 
+	t.Run("a preferred write does what another does", func(t *testing.T) {
+		g := e.grant()
+		if err := e.Write(store.Prefer(ctx), store.InsertGrant{Grant: g}); err != nil {
+			t.Fatal(err)
+		}
+		fails(t, "the grant", nil, e.grantErr(e.service, g.ID))
+		err := e.Write(store.Prefer(ctx), store.InsertSession{Session: e.session("alice")}, store.InsertGrant{Grant: g})
+		fails(t, "the same again", store.ErrConflict, err)
+	})
+
 	t.Run("a write that fails leaves those beside it alone", func(t *testing.T) {
 		const n = 64
 		var errs [n]error
@@ -166,29 +176,44 @@ func testContexts(t *testing.T, e *env) {
 		fails(t, "Sweep", context.Canceled, err)
 	})
 
-	t.Run("contexts that end at any moment leave whole writes", func(t *testing.T) {
-		var wg sync.WaitGroup
-		for range 16 {
-			wg.Go(func() {
-				for range 20 {
-					ctx, cancel := context.WithCancel(context.Background())
-					g := e.grant()
-					a := e.accessToken(g.ID)
-					go cancel()
-					err := e.Write(ctx, store.InsertGrant{Grant: g}, store.InsertAccessToken{Token: a})
-					if err != nil && !errors.Is(err, context.Canceled) {
-						t.Errorf("Write = %v", err)
-					}
-					e.issued(t) // a later write, so the outcome of the one before is there
-					grant, access := e.grantErr(e.service, g.ID), e.accessErr(e.service, a.ID)
-					if (grant == nil) != (access == nil) || err == nil && grant != nil {
-						t.Errorf("Write = %v, and then grant: %v, token: %v", err, grant, access)
-					}
+	t.Run("contexts that end at any moment leave whole writes", func(t *testing.T) { testAbandoned(t, e) })
+}
+
+// testAbandoned gives up writes at any moment. They may go on for a while: the
+// store is closed before they are looked at, which waits for them.
+func testAbandoned(t *testing.T, e *env) {
+	type write struct {
+		grant, access model.ID
+		err           error
+	}
+	var mu sync.Mutex
+	var writes []write
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 20 {
+				ctx, cancel := context.WithCancel(context.Background())
+				g := e.grant()
+				a := e.accessToken(g.ID)
+				go cancel()
+				err := e.Write(ctx, store.InsertGrant{Grant: g}, store.InsertAccessToken{Token: a})
+				if err != nil && !errors.Is(err, context.Canceled) {
+					t.Errorf("Write = %v", err)
 				}
-			})
+				mu.Lock()
+				writes = append(writes, write{g.ID, a.ID, err})
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	e.reopen(t)
+	for _, w := range writes {
+		grant, access := e.grantErr(e.service, w.grant), e.accessErr(e.service, w.access)
+		if (grant == nil) != (access == nil) || w.err == nil && grant != nil {
+			t.Errorf("Write = %v, and then grant: %v, token: %v", w.err, grant, access)
 		}
-		wg.Wait()
-	})
+	}
 }
 
 func testClose(t *testing.T, e *env) {
