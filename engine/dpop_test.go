@@ -118,32 +118,31 @@ func TestThreat17ProofsAtTheTokenEndpoint(t *testing.T) {
 // together, however many requests bring it at once.
 func TestThreat17ProofIsUsedOnce(t *testing.T) {
 	t.Parallel()
-	for _, s := range stores {
-		t.Run(s.name, func(t *testing.T) {
-			h := openSenders(t, "")
-			beside := openOn(t, h.store, h.options.Services...) // another node
-			k := dpoptest.NewKey(t, "ES256")
-			for _, n := range []int{2, 16, 64} {
-				sender := h.holder(k)
-				parameters, credentials := h.as("service", "grant_type", "client_credentials", "scope", "orders:read")
-				var won, told atomic.Int32
-				together(n, func(i int) {
-					node := []*house{h, beside}[i%2]
-					resp, err := node.engine.Token(context.Background(), node.service.ID, engine.TokenRequest{Parameters: parameters, Basic: credentials, Sender: sender})
-					switch {
-					case err != nil:
-						t.Error(err)
-					case resp.Action == model.ActionOK:
-						won.Add(1)
-					case errorCode(resp.ResponseContent) == "invalid_dpop_proof":
-						told.Add(1)
-					}
-				})
-				if won.Load() != 1 || told.Load() != int32(n-1) {
-					t.Errorf("%d at once: %d successes, %d told of the first", n, won.Load(), told.Load())
-				}
+	address := storesOf(t).New(t)
+	lendKeys(t, openStore(t, address))
+	d := declareWith(t, issuer, everyFlow, senders())
+	h := openOn(t, openStore(t, address), d)
+	nodes := []*house{h, openOn(t, openStore(t, address), d)}
+	k := dpoptest.NewKey(t, "ES256")
+	for _, n := range []int{2, 16, 64} {
+		sender := h.holder(k)
+		parameters, credentials := h.as("service", "grant_type", "client_credentials", "scope", "orders:read")
+		var won, told atomic.Int32
+		together(n, func(i int) {
+			node := nodes[i%2]
+			resp, err := node.engine.Token(context.Background(), node.service.ID, engine.TokenRequest{Parameters: parameters, Basic: credentials, Sender: sender})
+			switch {
+			case err != nil:
+				t.Error(err)
+			case resp.Action == model.ActionOK:
+				won.Add(1)
+			case errorCode(resp.ResponseContent) == "invalid_dpop_proof":
+				told.Add(1)
 			}
 		})
+		if won.Load() != 1 || told.Load() != int32(n-1) {
+			t.Errorf("%d at once: %d successes, %d told of the first", n, won.Load(), told.Load())
+		}
 	}
 }
 

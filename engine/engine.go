@@ -11,13 +11,12 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/jose"
-	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/logout"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/realm"
 	"github.com/gatehouse-auth/gatehouse/engine/internal/revocationstream"
@@ -30,12 +29,16 @@ import (
 type Options struct {
 	Store     store.Store
 	MasterKey MasterKey
-	Services  []Declaration
-	Subjects  Subjects          // nil: every subject is active
-	Observe   func(model.Event) // nil: nobody is told; must be quick and safe for concurrent use
-	Fetch     Fetcher           // nil: nothing outside is fetched or told
-	Now       func() time.Time  // nil: the clock
-	Random    io.Reader         // nil: crypto/rand
+	// MasterKeys reads the master keys, the current one first, for a store in
+	// which something may be under one before. It is asked again when something
+	// does not open, and must be safe for concurrent use. nil: MasterKey alone.
+	MasterKeys func() ([]MasterKey, error)
+	Services   []Declaration
+	Subjects   Subjects          // nil: every subject is active
+	Observe    func(model.Event) // nil: nobody is told; must be quick and safe for concurrent use
+	Fetch      Fetcher           // nil: nothing outside is fetched or told
+	Now        func() time.Time  // nil: the clock
+	Random     io.Reader         // nil: crypto/rand
 	// After is the clock of what waits; nil: time.After.
 	After func(time.Duration) <-chan time.Time
 }
@@ -55,7 +58,9 @@ type Engine struct {
 	byIssuer map[string]*served
 	logouts  *logout.Sender
 	unfollow func()
+	after    func(time.Duration) <-chan time.Time
 	reload   chan struct{} // holds one signal that keys have changed
+	unread   atomic.Pointer[error]
 	done     chan struct{}
 }
 
@@ -78,19 +83,26 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.After == nil {
 		o.After = time.After
 	}
+	master, err := openMaster(o)
+	if err != nil {
+		return nil, err
+	}
 	e := &Engine{
 		house: &realm.House{
-			Store: o.Store, Master: o.MasterKey, Now: o.Now, Random: o.Random, IDs: handle.NewIDs(o.Now, o.Random),
+			Store: o.Store, Master: master, Now: o.Now, Random: o.Random, IDs: handle.NewIDs(o.Now, o.Random),
 			Subjects: o.Subjects, Observe: o.Observe, Fetch: o.Fetch, RSA: jose.NewPool(runtime.GOMAXPROCS(0)),
 		},
-		byID: map[model.ID]*served{}, byIssuer: map[string]*served{},
+		byID: map[model.ID]*served{}, byIssuer: map[string]*served{}, after: o.After,
 		reload: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if o.Fetch == nil {
 		e.house.Fetch = nowhere{}
 	}
+	if err := e.openRoot(ctx, o.Services); err != nil {
+		return nil, err
+	}
 	for _, d := range o.Services {
-		if err := e.open(ctx, d, o.After); err != nil {
+		if err := e.open(ctx, d); err != nil {
 			return nil, fmt.Errorf("service %s: %w", d.Service.Issuer, err)
 		}
 	}
@@ -104,7 +116,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) open(ctx context.Context, d Declaration, after func(time.Duration) <-chan time.Time) error {
+func (e *Engine) open(ctx context.Context, d Declaration) error {
 	if e.byIssuer[d.Service.Issuer] != nil {
 		return errors.New("declared twice")
 	}
@@ -135,68 +147,11 @@ func (e *Engine) open(ctx context.Context, d Declaration, after func(time.Durati
 		return err
 	}
 	s := &served{Realm: r, tokens: token.New(r)}
-	if s.revocations, err = revocationstream.NewHub(r, after); err != nil {
+	if s.revocations, err = revocationstream.NewHub(r, e.after); err != nil {
 		return err
 	}
 	e.byID[id], e.byIssuer[d.Service.Issuer] = s, s
 	return nil
-}
-
-// openKeys opens the keys that a service gives, or those in the store, of which
-// there must be one for each algorithm that something is set to use.
-func (e *Engine) openKeys(ctx context.Context, s *model.Service, clients []model.Client) (*keys.Ring, error) {
-	if s.JWKS != "" {
-		return givenKeys(s, clients, e.house.Now())
-	}
-	var algs []string
-	for _, alg := range model.DefaultAlgs {
-		algs = append(algs, string(alg))
-	}
-	algs = append(algs, s.KeyAlgs...)
-	wanted := []model.SignAlg{s.AccessTokenSignAlg}
-	if s.DynamicRegistrationSupported {
-		wanted = append(wanted, model.PS256)
-		algs = append(algs, string(model.RSAOAEP256), string(model.ECDHES))
-	}
-	for _, c := range clients {
-		wanted = append(wanted, c.IDTokenSignAlg, c.UserInfoSignAlg, c.IntrospectionSignAlg)
-		switch {
-		case c.RequestEncryptionAlg.RSA():
-			algs = append(algs, string(model.RSAOAEP256))
-		case c.RequestEncryptionAlg.EC():
-			algs = append(algs, string(model.ECDHES))
-		}
-	}
-	for _, alg := range wanted {
-		if alg.Asymmetric() {
-			algs = append(algs, string(alg))
-		}
-	}
-	slices.Sort(algs)
-	return keys.Open(ctx, e.house.Store, e.house.Master, s.ID, slices.Compact(algs), e.house.Now())
-}
-
-// givenKeys opens the keys that a service gives, among which must be one for each
-// algorithm that something is set to use.
-func givenKeys(s *model.Service, clients []model.Client, now time.Time) (*keys.Ring, error) {
-	ring, err := keys.Given(s.JWKS)
-	if err != nil {
-		return nil, err
-	}
-	check := func(setting string, alg model.SignAlg) {
-		if alg.Asymmetric() && !slices.Contains(ring.Algs(now), alg) && err == nil {
-			err = fmt.Errorf("%s is %s, for which jwks has no key", setting, alg)
-		}
-	}
-	check("access_token_sign_alg", s.AccessTokenSignAlg)
-	for _, c := range clients {
-		check("client "+c.Alias+": introspection_sign_alg", c.IntrospectionSignAlg)
-		if s.OpenID() && (c.Allows(model.GrantAuthorizationCode) || c.Allows(model.GrantImplicit) || c.Allows(model.GrantPassword)) {
-			check("client "+c.Alias+": id_token_sign_alg", c.IDTokenSignAlg)
-			check("client "+c.Alias+": user_info_sign_alg", c.UserInfoSignAlg)
-		}
-	}
-	return ring, err
 }
 
 // nowhere is the fetcher of an engine that has none.
@@ -221,38 +176,6 @@ func (e *Engine) Close() {
 	e.unfollow()
 	close(e.reload)
 	<-e.done
-}
-
-// changed is told of every change, and must not call the store itself.
-func (e *Engine) changed(c model.Change) {
-	if s := e.byID[c.Service]; s != nil {
-		if c.Kind == model.ChangeClient {
-			s.ForgetClient(c.Ref)
-		}
-		s.revocations.Wake()
-	}
-	if c.Kind != model.ChangeKeys {
-		return
-	}
-	select {
-	case e.reload <- struct{}{}:
-	default: // a reload is due already
-	}
-}
-
-// reloadTimeout bounds one reading of the keys.
-const reloadTimeout = 10 * time.Second
-
-// follow reloads keys that another process has changed.
-func (e *Engine) follow() {
-	defer close(e.done)
-	for range e.reload {
-		ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
-		for _, s := range e.byID {
-			_ = s.Keys.Reload(ctx) // the keys in memory stay good; the next change tries again
-		}
-		cancel()
-	}
 }
 
 // ErrNoService says that the engine has no such service.

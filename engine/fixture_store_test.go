@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,23 +18,31 @@ import (
 
 var masterKey = engine.MasterKey{1, 2, 3}
 
-// stores are those that the engine is tested on; the first is the usual one.
-var stores = []struct {
-	name string
-	storetest.Factory
-}{
-	{"sqlite", storetest.Factory{
-		New: func(t testing.TB) string {
-			path := filepath.Join(t.TempDir(), "g.db")
-			if err := os.WriteFile(path, emptyDatabase(), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			return path
-		},
-		Open: func(ctx context.Context, address string) (store.Store, error) {
-			return sqlite.Open(ctx, sqlite.Options{Path: address, SweepInterval: -1})
-		},
-	}},
+// usual are the stores that the engine is tested on, unless a test has others.
+var usual = storetest.Factory{
+	New: func(t testing.TB) string {
+		path := filepath.Join(t.TempDir(), "g.db")
+		if err := os.WriteFile(path, emptyDatabase(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	},
+	Open: func(ctx context.Context, address string) (store.Store, error) {
+		return sqlite.Open(ctx, sqlite.Options{Path: address, SweepInterval: -1})
+	},
+}
+
+// others are the stores of those tests, with all below them, that do not run on
+// the usual ones, by the test's name.
+var others sync.Map
+
+// storesOf are the stores that a test runs on.
+func storesOf(t testing.TB) storetest.Factory {
+	name, _, _ := strings.Cut(t.Name(), "/")
+	if f, there := others.Load(name); there {
+		return f.(storetest.Factory)
+	}
+	return usual
 }
 
 // emptyDatabase is a SQLite file without rows. Migrating each test's own anew
@@ -59,17 +68,18 @@ var emptyDatabase = sync.OnceValue(func() []byte {
 	return content
 })
 
-// newStore makes an empty store of the usual kind.
+// newStore makes an empty store.
 func newStore(t testing.TB) store.Store {
 	t.Helper()
-	st := openStore(t, stores[0].Factory, stores[0].New(t))
+	st := openStore(t, storesOf(t).New(t))
 	lendKeys(t, st)
 	return st
 }
 
-func openStore(t testing.TB, f storetest.Factory, address string) store.Store {
+// openStore opens a store, as another process would when it is open already.
+func openStore(t testing.TB, address string) store.Store {
 	t.Helper()
-	st, err := f.Open(context.Background(), address)
+	st, err := storesOf(t).Open(context.Background(), address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -243,8 +243,7 @@ func TestImportedKeys(t *testing.T) {
 // A node whose clock is behind signs with the keys that another has just made.
 func TestFirstKeysOfANodeWhoseClockIsAhead(t *testing.T) {
 	t.Parallel()
-	f := stores[0]
-	st := openStore(t, f.Factory, f.New(t))
+	st := openStore(t, storesOf(t).New(t))
 	for _, d := range []time.Duration{0, time.Minute} {
 		o := engine.Options{Store: st, Services: []engine.Declaration{declare(t, issuer, nil)}, Now: func() time.Time { return time.Now().Add(-d) }}
 		e, err := engine.New(t.Context(), o)

@@ -1,40 +1,29 @@
 package engine_test
 
 import (
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
-	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
-// openBeside opens another store and engine on the same file, as another
+// openBeside opens another store and engine on the same data, as another
 // process would.
-func openBeside(t *testing.T, path string) *house {
+func openBeside(t *testing.T, address string) *house {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return openOn(t, st, declare(t, issuer, model.Settings{"accessTokenSignAlg": raw("EdDSA")}))
+	return openOn(t, openStore(t, address), declare(t, issuer, model.Settings{"accessTokenSignAlg": raw("EdDSA")}))
 }
 
 // Two processes that start at once on a new database have the same keys.
 func TestFirstKeysAreMadeOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "g.db")
+	address := storesOf(t).New(t)
 	houses := make([]*house, 4)
-	stores := make([]*sqlite.Store, len(houses))
+	stores := make([]store.Store, len(houses))
 	for i := range stores {
-		st, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { st.Close() })
-		stores[i] = st
+		stores[i] = openStore(t, address)
 	}
 	d := declare(t, issuer, nil)
 	var wg sync.WaitGroup
@@ -57,8 +46,8 @@ func TestFirstKeysAreMadeOnce(t *testing.T) {
 
 // A key that one process adds is another's within a second (the change feed).
 func TestKeyRotationReachesOtherProcesses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "g.db")
-	a, b := openBeside(t, path), openBeside(t, path)
+	address := storesOf(t).New(t)
+	a, b := openBeside(t, address), openBeside(t, address)
 	kids, err := a.engine.RotateKeys(t.Context(), a.service.ID, []string{"EdDSA"}, engine.Rotation{Overlap: time.Hour})
 	if err != nil {
 		t.Fatal(err)

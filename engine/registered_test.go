@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -24,7 +25,7 @@ func (h *house) register(alias string, settings model.Settings, secret string, e
 
 func (h *house) sealed(service model.ID, alias, secret string, expires int64) []byte {
 	h.Helper()
-	sealed, err := masterKey.Seal(service, "client "+alias, raw(map[string]any{"client_secret": secret, "expires_at": expires}))
+	sealed, err := keys.Single(masterKey).Seal(service, "client "+alias, raw(map[string]any{"client_secret": secret, "expires_at": expires}))
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -64,10 +65,9 @@ func credentialsOf(alias string) engine.ClientCredentials {
 // what changes in the store is obeyed at once here, and soon by every node.
 func TestRegisteredClients(t *testing.T) {
 	t.Parallel()
-	f := stores[0]
-	address := f.New(t)
-	a := openOn(t, openStore(t, f.Factory, address), declare(t, issuer, nil))
-	b := openOn(t, openStore(t, f.Factory, address), declare(t, issuer, nil)) // another process
+	address := storesOf(t).New(t)
+	a := openOn(t, openStore(t, address), declare(t, issuer, nil))
+	b := openOn(t, openStore(t, address), declare(t, issuer, nil)) // another process
 	nodes := []*house{a, b}
 	settings := model.Settings{"redirectUris": raw([]string{redirect}), "grantTypes": raw([]string{"AUTHORIZATION_CODE", "REFRESH_TOKEN", "CLIENT_CREDENTIALS"})}
 	own := func(h *house) model.Action {

@@ -203,31 +203,27 @@ func tryLess(t *testing.T) {
 
 // threats.md 2, 18 (RFC 6749 §6, RFC 7009 §2.1, RFC 9700 §4.14.2): in whatever
 // order tokens are issued, refreshed, presented again, stolen, revoked and swept,
-// what is usable is what a simple model says; on every store.
+// what is usable is what a simple model says.
 func TestTokensAgainstAModel(t *testing.T) {
 	tryLess(t)
-	for _, s := range stores {
-		for name, settings := range map[string]model.Settings{
-			"opaque": nil, "JWT, single": {"accessTokenSignAlg": raw("EdDSA"), "singleAccessTokenPerSubject": raw(true)},
-		} {
-			t.Run(s.name+" "+name, func(t *testing.T) {
-				t.Parallel()
-				st := openStore(t, s.Factory, s.New(t))
-				lendKeys(t, st)
-				all := with(settings, "accessTokenDuration", int(accessLasts/time.Second), "refreshTokenDuration", int(refreshLasts/time.Second))
-				h := openOn(t, st, declare(t, issuer, all))
-				rapid.Check(t, func(rt *rapid.T) {
-					if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "alice", 0); err != nil {
-						rt.Fatal(err)
-					}
-					m := &tokenMachine{house: h, single: settings != nil}
-					rt.Repeat(map[string]func(*rapid.T){
-						"": m.check, "begin": m.begin, "use": m.use, "use again": m.use, "steal": m.steal, "revoke an access token": m.revokeAccess,
-						"revoke a refresh token": m.revokeRefresh, "revoke a subject": m.revokeSubject, "wait": m.wait, "sweep": m.clean,
-					})
-					m.checkRetired(rt, m.retired)
+	for name, settings := range map[string]model.Settings{
+		"opaque": nil, "JWT, single": {"accessTokenSignAlg": raw("EdDSA"), "singleAccessTokenPerSubject": raw(true)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := with(settings, "accessTokenDuration", int(accessLasts/time.Second), "refreshTokenDuration", int(refreshLasts/time.Second))
+			h := open(t, all)
+			rapid.Check(t, func(rt *rapid.T) {
+				if err := h.engine.RevokeGrants(t.Context(), h.service.ID, "alice", 0); err != nil {
+					rt.Fatal(err)
+				}
+				m := &tokenMachine{house: h, single: settings != nil}
+				rt.Repeat(map[string]func(*rapid.T){
+					"": m.check, "begin": m.begin, "use": m.use, "use again": m.use, "steal": m.steal, "revoke an access token": m.revokeAccess,
+					"revoke a refresh token": m.revokeRefresh, "revoke a subject": m.revokeSubject, "wait": m.wait, "sweep": m.clean,
 				})
+				m.checkRetired(rt, m.retired)
 			})
-		}
+		})
 	}
 }

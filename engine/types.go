@@ -64,7 +64,7 @@ type (
 	// ClientCredentials are what came in the Authorization header, decoded.
 	ClientCredentials = clientauth.Credentials
 	// MasterKey encrypts what the store must give back, such as private keys.
-	MasterKey = keys.Master
+	MasterKey = keys.MasterKey
 	// Rotation says when the keys of a rotation take over.
 	Rotation = keys.Rotation
 	// Subjects knows which users there are.

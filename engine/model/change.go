@@ -12,6 +12,9 @@ const (
 	ChangeKeys           ChangeKind = 5 // the service's keys changed
 	ChangeAccount        ChangeKind = 6 // Subject: the account that changed
 	ChangeClient         ChangeKind = 7 // Ref: the registered client that came, changed or went; Subject: its alias
+	// ChangeEverything is in no feed: a store gives it when it cannot say what was
+	// missed. Whatever is remembered of the service may be wrong.
+	ChangeEverything ChangeKind = 8
 )
 
 // Change is a row of the change feed: something that a cache must know.

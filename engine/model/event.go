@@ -14,7 +14,9 @@ const (
 	EventLoggedOut EventKind = "logged_out"
 	// A client could not be told that a session has ended.
 	EventLogoutFailed EventKind = "logout_failed"
-	EventRegistered   EventKind = "registered" // a client registered, changed or deleted itself: the operation says which
+	// The keys that another process has changed cannot be read.
+	EventKeysFailed EventKind = "keys_failed"
+	EventRegistered EventKind = "registered" // a client registered, changed or deleted itself: the operation says which
 )
 
 // Event is one report. It never carries a token, a code or a secret.

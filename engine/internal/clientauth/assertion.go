@@ -67,8 +67,10 @@ func verifyAssertion(ctx context.Context, r *realm.Realm, c *model.Client, a *as
 		return errUnknown.Because(err)
 	}
 	expires, _ := jose.Time(a.claims["exp"])
+	// Another node accepts it until exp and the skew by its own clock, which may
+	// be behind the one by which what was used is forgotten.
 	err := r.Store.Write(ctx, store.UseOnce{
-		Service: r.Service.ID, Now: r.Now().Unix(), ExpiresAt: expires + r.Service.AllowableClockSkew + 1,
+		Service: r.Service.ID, Now: r.Now().Unix(), ExpiresAt: expires + 2*r.Service.AllowableClockSkew + 1,
 		Digest: sha256.Sum256([]byte("client assertion\x00" + c.Alias + "\x00" + jose.Text(a.claims["jti"]))),
 	})
 	if errors.Is(err, store.ErrSpent) {

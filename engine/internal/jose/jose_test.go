@@ -27,7 +27,7 @@ func openRing(t testing.TB) *keys.Ring {
 	for _, alg := range model.DefaultAlgs {
 		algs = append(algs, string(alg))
 	}
-	ring, err := keys.Open(ctx, st, keys.Master{1}, service, algs, time.Now())
+	ring, err := keys.Open(ctx, st, keys.Single(keys.MasterKey{1}), service, algs, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

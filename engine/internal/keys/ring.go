@@ -18,13 +18,13 @@ import (
 // replaces the set as a whole. It is safe for concurrent use.
 type Ring struct {
 	service model.ID
-	master  Master
+	master  *Master
 	store   store.Store // nil: the keys were given, and stay as they are
 	set     atomic.Pointer[[]Key]
 }
 
 // Open loads the keys of a service, and makes those of the algorithms that have none.
-func Open(ctx context.Context, st store.Store, master Master, service model.ID, algs []string, now time.Time) (*Ring, error) {
+func Open(ctx context.Context, st store.Store, master *Master, service model.ID, algs []string, now time.Time) (*Ring, error) {
 	r := &Ring{service: service, master: master, store: st}
 	if err := r.Reload(ctx); err != nil {
 		return nil, err
@@ -222,6 +222,9 @@ func (r *Ring) inUse() []string {
 // Rotate adds a key of each algorithm, or of all that have keys, and retires
 // the ones before it. It returns the new key ids.
 func (r *Ring) Rotate(ctx context.Context, algs []string, plan Rotation, now time.Time) ([]string, error) {
+	if r.store == nil {
+		return nil, ErrGiven
+	}
 	if len(algs) == 0 {
 		algs = r.inUse()
 	}
@@ -239,6 +242,9 @@ func (r *Ring) Rotate(ctx context.Context, algs []string, plan Rotation, now tim
 // Import adds the private keys of a JWK Set and retires those of the same
 // algorithms before them. It returns the new key ids.
 func (r *Ring) Import(ctx context.Context, jwks string, plan Rotation, now time.Time) ([]string, error) {
+	if r.store == nil {
+		return nil, ErrGiven
+	}
 	given, err := Given(jwks)
 	if err != nil {
 		return nil, err
@@ -255,9 +261,6 @@ func (r *Ring) Import(ctx context.Context, jwks string, plan Rotation, now time.
 }
 
 func (r *Ring) replace(ctx context.Context, rows []model.Key, plan Rotation, now time.Time) ([]string, error) {
-	if r.store == nil {
-		return nil, ErrGiven
-	}
 	end := now.Add(plan.Announce).Add(plan.Overlap).Unix()
 	var steps []store.Step
 	var kids []string

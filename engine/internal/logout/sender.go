@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,6 +30,12 @@ const (
 	abandonedAfter = 2 * time.Minute
 	// lookInterval is how often the store is asked for abandoned notices.
 	lookInterval = time.Minute
+	// leaseName is the lease under which one process at a time looks, so that no
+	// client is told by several.
+	leaseName = "logout notices"
+	// leaseTime is how long after its last look a process that died stands in
+	// the way of another.
+	leaseTime = 90 * time.Second
 	// lookLimit is how many are read at once.
 	lookLimit = 100
 )
@@ -41,6 +48,7 @@ var pauses = []time.Duration{4 * time.Second, 16 * time.Second}
 // for concurrent use.
 type Sender struct {
 	store   store.Store
+	holder  string // of the lease: another for each sender
 	now     func() time.Time
 	after   func(time.Duration) <-chan time.Time
 	realms  []*realm.Realm
@@ -52,13 +60,15 @@ type Sender struct {
 	closed   bool
 	underWay map[model.ID]bool
 	running  sync.WaitGroup
+
+	looking bool // has the lease; look's own until it has ended
 }
 
 // NewSender starts to look for notices that nobody has delivered. after is
 // time.After, but in tests. Close it after use.
 func NewSender(h *realm.House, realms []*realm.Realm, after func(time.Duration) <-chan time.Time) *Sender {
 	s := &Sender{
-		store: h.Store, now: h.Now, after: after, realms: realms,
+		store: h.Store, holder: strconv.FormatInt(int64(h.IDs.Next()), 10), now: h.Now, after: after, realms: realms,
 		closing: make(chan struct{}), underWay: map[model.ID]bool{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -84,6 +94,17 @@ func (s *Sender) Close() {
 	}
 	s.cancel()
 	<-done
+	if s.looking {
+		s.lease(context.Background(), 0) // or it ends by itself
+	}
+}
+
+// lease takes the lease for that long, and reports whether it is held.
+func (s *Sender) lease(ctx context.Context, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	held, err := s.store.Lease(ctx, leaseName, s.holder, d)
+	return held && err == nil
 }
 
 // send delivers a notice in the background. One for which there is no room
@@ -172,11 +193,14 @@ func (s *Sender) settle(n notice, c *model.Client, failed *failure) {
 	n.realm.Report(event)
 }
 
-// look picks up what no process is delivering any more, now and then.
+// look picks up what no process is delivering any more, now and then, while no
+// other process does.
 func (s *Sender) look() {
 	for {
-		for _, r := range s.realms {
-			s.pickUp(r)
+		if s.looking = s.lease(s.ctx, leaseTime); s.looking {
+			for _, r := range s.realms {
+				s.pickUp(r)
+			}
 		}
 		select {
 		case <-s.closing:

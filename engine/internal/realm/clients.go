@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/gatehouse-auth/gatehouse/engine/internal/keys"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -52,6 +53,9 @@ func (r *Realm) DeclaredClients() map[string]*model.Client { return r.declared }
 // ForgetClient drops what is remembered of a client that has changed.
 func (r *Realm) ForgetClient(id model.ID) { r.registered.forget(id) }
 
+// ForgetClients drops what is remembered of all of them.
+func (r *Realm) ForgetClients() { r.registered.forgetAll() }
+
 // Secrets are what is kept of a registered client under the master key.
 type Secrets struct {
 	ClientSecret string `json:"client_secret,omitempty"`
@@ -71,7 +75,7 @@ func (r *Realm) SealSecrets(row *model.StoredClient, s Secrets) error {
 	if err != nil {
 		return err
 	}
-	row.Sealed, err = r.Master.Seal(r.Service.ID, "client "+row.Alias, plain)
+	row.Sealed, err = r.Master.Seal(r.Service.ID, keys.ClientName(row.Alias), plain)
 	return err
 }
 
@@ -80,7 +84,7 @@ func (r *Realm) OpenSecrets(row *model.StoredClient) (s Secrets, err error) {
 	if len(row.Sealed) == 0 {
 		return s, nil
 	}
-	plain, err := r.Master.Open(r.Service.ID, "client "+row.Alias, row.Sealed)
+	plain, err := r.Master.Open(r.Service.ID, keys.ClientName(row.Alias), row.Sealed)
 	if err != nil {
 		return s, fmt.Errorf("client %s: %w", row.Alias, err)
 	}
@@ -158,6 +162,13 @@ func (g *registered) load(find func(*snapshot) *model.Client, read func() (*mode
 		g.current.byAlias[c.Alias], g.current.byID[c.ID] = c, c
 	}
 	return c, nil
+}
+
+func (g *registered) forgetAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.changes++
+	g.current = snapshot{}
 }
 
 func (g *registered) forget(id model.ID) {

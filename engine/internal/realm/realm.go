@@ -23,7 +23,8 @@ import (
 // House is what every realm of an engine shares.
 type House struct {
 	Store    store.Store
-	Master   keys.Master
+	Master   *keys.Master // of what is sealed
+	Root     keys.Root    // of what is derived
 	Now      func() time.Time
 	Random   io.Reader
 	IDs      *handle.IDs
@@ -74,7 +75,7 @@ func New(h *House, service model.Service, clients []model.Client, ring *keys.Rin
 		keys.PurposeSuccession: &r.Derivation, keys.PurposePairwise: &r.pairwise, keys.PurposeRevocation: &r.revocation,
 	} {
 		var err error
-		if *key, err = h.Master.Derive(service.ID, purpose); err != nil {
+		if *key, err = h.Root.Derive(service.ID, purpose); err != nil {
 			return nil, err
 		}
 	}
@@ -91,7 +92,7 @@ func New(h *House, service model.Service, clients []model.Client, ring *keys.Rin
 
 // openDPoP makes the checker of proofs. Every node has the same nonces.
 func (r *Realm) openDPoP() error {
-	nonces, err := r.Master.Derive(r.Service.ID, keys.PurposeNonce)
+	nonces, err := r.Root.Derive(r.Service.ID, keys.PurposeNonce)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func open(t testing.TB, more settings) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	master := keys.Master{1, 2, 3}
+	master := keys.Single(keys.MasterKey{1, 2, 3})
 	ring, err := keys.Given(serviceKeys())
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func NewHub(r *realm.Realm, after func(time.Duration) <-chan time.Time) (*Hub, e
 	}
 	// Under a key: there are secrets among the settings.
 	digest := sha256.Sum256(declared)
-	name, err := r.Master.Derive(r.Service.ID, keys.PurposeConfiguration+string(digest[:]))
+	name, err := r.Root.Derive(r.Service.ID, keys.PurposeConfiguration+string(digest[:]))
 	h.configuration = base64.RawURLEncoding.EncodeToString(name[:8])
 	return h, err
 }

@@ -55,10 +55,14 @@ func (p *Processor) authorizationCode(ctx context.Context, client *model.Client,
 	pair, err := p.redeem(ctx, h, of)
 	if errors.Is(err, store.ErrSpent) {
 		// Another request was faster, or the code has expired.
-		if h, err = p.Store.Handle(ctx, p.Service.ID, model.HandleCode, h.ID); err == nil && h.Redeemed {
+		h, err = p.Store.Handle(ctx, p.Service.ID, model.HandleCode, h.ID)
+		switch {
+		case err == nil && h.Redeemed:
 			return p.codeReused(ctx, client, h)
+		case err == nil, errors.Is(err, store.ErrNotFound):
+			return errCode
 		}
-		return errCode
+		return err // not a refusal: what the first use gave is not revoked yet
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return errCode // the grant was revoked meanwhile
