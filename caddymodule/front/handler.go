@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/admission"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -43,11 +44,15 @@ type Handler struct {
 	Templates string `json:"templates,omitempty"`
 	// SessionDuration is how long a sign-in lasts. Default: 12 hours.
 	SessionDuration caddy.Duration `json:"session_duration,omitempty"`
+	// Overload bounds what is done at once.
+	Overload
 
 	app       serving.App
 	service   *model.Service
 	paths     login.Paths
 	endpoints map[string]endpoint
+	people    *admission.Lane
+	machines  *admission.Lane
 	logger    *zap.Logger
 
 	shutdowns sync.Map // *http.Server: a context.Context that ends when it shuts down
@@ -76,7 +81,11 @@ type endpoint struct {
 	cors bool
 	// openID: it is there only when the service does OpenID Connect.
 	openID bool
-	serve  func(*Handler, *running, http.ResponseWriter, *http.Request) error
+	// document: anyone may read it and memory has it, so that it needs no place.
+	document bool
+	// lasts: the answer has no end.
+	lasts bool
+	serve func(*Handler, *running, http.ResponseWriter, *http.Request) error
 }
 
 // CaddyModule returns the Caddy module information.
@@ -98,6 +107,11 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.layOut(issuer.Path)
+	if err := h.Overload.check(); err != nil {
+		return err
+	}
+	h.people = h.app.Lane(h.service.Issuer, "people", h.People, time.Duration(h.QueueTimeout))
+	h.machines = h.app.Lane(h.service.Issuer, "machines", h.Machines, time.Duration(h.QueueTimeout))
 	return login.CheckTemplates(h.Templates, h.service.SupportedUILocales...)
 }
 
@@ -117,7 +131,7 @@ func (h *Handler) layOut(base string) {
 	read, post := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
 	both := []string{http.MethodGet, http.MethodHead, http.MethodPost}
 	h.endpoints = map[string]endpoint{}
-	configuration := endpoint{name: "configuration", methods: read, cors: true, serve: (*Handler).configuration}
+	configuration := endpoint{name: "configuration", methods: read, cors: true, document: true, serve: (*Handler).configuration}
 	h.endpoints["/.well-known/oauth-authorization-server"+base] = configuration // RFC 8414 §3.1
 	s := h.service
 	for _, e := range []struct {
@@ -134,9 +148,9 @@ func (h *Handler) layOut(base string) {
 		{s.IntrospectionEndpoint, "/api/auth/introspection/direct/", s.DirectIntrospection,
 			endpoint{name: "introspection", methods: post, serve: (*Handler).introspection}},
 		{s.RevocationStreamEndpoint, "", false,
-			endpoint{name: "revocation stream", methods: post, serve: (*Handler).revocationStream}},
+			endpoint{name: "revocation stream", methods: post, lasts: true, serve: (*Handler).revocationStream}},
 		{s.JWKSURI, "/api/service/jwks/get/direct/", s.DirectJWKS,
-			endpoint{name: "jwks", methods: read, cors: true, serve: (*Handler).jwks}},
+			endpoint{name: "jwks", methods: read, cors: true, document: true, serve: (*Handler).jwks}},
 		{s.UserInfoEndpoint, "/api/auth/userinfo/direct/", s.DirectUserInfo,
 			endpoint{name: "userinfo", methods: both, cors: true, openID: true, serve: (*Handler).userInfo}},
 	} {
@@ -148,7 +162,7 @@ func (h *Handler) layOut(base string) {
 			continue
 		}
 		if !e.enabled || !there {
-			e.endpoint = endpoint{name: e.name, serve: (*Handler).notFound}
+			e.endpoint = endpoint{name: e.name, document: true, serve: (*Handler).notFound}
 		}
 		h.endpoints[e.direct+s.APIKey] = e.endpoint
 	}
@@ -210,11 +224,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
 	if !known {
-		handled, err := run.login.ServePage(w, r)
-		if err == nil && !handled {
+		if !run.login.Serves(r.URL.Path) {
 			return next.ServeHTTP(w, r)
 		}
-		return h.finish(run, endpoint{name: "page", browser: true}, w, r, err)
+		e = endpoint{name: "page", browser: true, serve: (*Handler).page}
 	}
 	if e.cors && allowOrigin(e, w, r) {
 		return nil
@@ -224,7 +237,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		w.Header().Set("Allow", allow)
 		return h.refuse(run, e, w, r, http.StatusMethodNotAllowed, "this endpoint accepts "+allow)
 	}
-	return h.finish(run, e, w, r, e.serve(h, run, w, r))
+	return h.admit(run, e, w, r)
+}
+
+// page serves what people see.
+func (h *Handler) page(run *running, w http.ResponseWriter, r *http.Request) error {
+	_, err := run.login.ServePage(w, r)
+	return err
 }
 
 // ownsPage reports whether a path is a page's, or of something that a page shows.

@@ -12,15 +12,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/admission"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/fetch"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
 )
 
@@ -38,6 +41,7 @@ type front struct {
 	declared    model.Service
 	clients     []model.Client
 	service     *model.Service // as the engine has it
+	handler     *Handler
 }
 
 // Declared is part of serving.App.
@@ -59,6 +63,12 @@ func raw(v any) json.RawMessage {
 // newFront makes a service with settings beside its issuer, and the client web.
 func newFront(t *testing.T, settings model.Settings) *front {
 	t.Helper()
+	return newFrontOn(t, settings, Overload{}, func(s store.Store) store.Store { return s })
+}
+
+// newFrontOn is newFront with limits, and something between it and the store.
+func newFrontOn(t *testing.T, settings model.Settings, overload Overload, wrap func(store.Store) store.Store) *front {
+	t.Helper()
 	f := &front{t: t, state: &serving.State{
 		Accounts: map[model.ID]*login.Accounts{}, Fetch: fetch.New(fetch.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}}
@@ -67,16 +77,17 @@ func newFront(t *testing.T, settings model.Settings) *front {
 	if f.declared, err = model.NewService(settings); err != nil {
 		t.Fatal(err)
 	}
-	web, err := model.NewClient("web", model.Settings{"clientSecret": raw(secret), "grantTypes": raw([]string{"PASSWORD"})})
+	web, err := model.NewClient("web", model.Settings{"clientSecret": raw(secret), "grantTypes": raw([]string{"PASSWORD", "REFRESH_TOKEN"})})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.clients = []model.Client{web}
-	st, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db"), SweepInterval: -1})
+	file, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db"), SweepInterval: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = st.Close() })
+	t.Cleanup(func() { _ = file.Close() })
+	st := wrap(file)
 	f.state.Store = st
 	f.state.Engine, err = engine.New(t.Context(), engine.Options{
 		Store: st, MasterKey: engine.MasterKey{1}, Subjects: f, Fetch: f.state.Fetch,
@@ -88,17 +99,22 @@ func newFront(t *testing.T, settings model.Settings) *front {
 	t.Cleanup(f.state.Engine.Close)
 	f.service, _ = f.state.Engine.Service(issuer)
 	f.state.Accounts[f.service.ID], err = login.NewAccounts(login.AccountOptions{
-		Store: st, Service: f.service, Guard: login.NewGuard(), Fetch: f.state.Fetch, NewID: f.state.Engine.NewID,
+		Store: st, Service: f.service, Guard: login.NewGuard(login.NewHashers()), Fetch: f.state.Fetch, NewID: f.state.Engine.NewID,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.serve()
+	f.serve(overload)
 	return f
 }
 
-func (f *front) serve() {
-	h := &Handler{app: f, service: &f.declared, logger: zap.NewNop()}
+func (f *front) serve(overload Overload) {
+	h := &Handler{
+		app: f, service: &f.declared, logger: zap.NewNop(), Overload: overload,
+		people:   admission.New(overload.People, time.Duration(overload.QueueTimeout), nil),
+		machines: admission.New(overload.Machines, time.Duration(overload.QueueTimeout), nil),
+	}
+	f.handler = h
 	h.layOut("")
 	if err := h.Validate(); err != nil {
 		f.t.Fatal(err)

@@ -22,7 +22,9 @@ func (h *Handler) revocationStream(run *running, w http.ResponseWriter, r *http.
 	if err != nil {
 		return err
 	}
-	resp, err := run.engine.RevocationStream(r.Context(), run.service.ID, engine.RevocationStreamRequest{Parameters: parameters, Basic: basic})
+	opening, opened := context.WithTimeout(r.Context(), h.requestTimeout())
+	defer opened()
+	resp, err := run.engine.RevocationStream(opening, run.service.ID, engine.RevocationStreamRequest{Parameters: parameters, Basic: basic})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -198,11 +197,9 @@ func (d *deadlines) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceede
 // A follower that does not read is given up, and keeps nobody from ending.
 func TestRevocationStreamStuck(t *testing.T) {
 	f := newFront(t, model.Settings{})
-	h := &Handler{app: f, service: &f.declared, logger: zap.NewNop()}
-	h.layOut("")
 	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	before := time.Now()
-	if err := h.ServeHTTP(w, direct(t, issuer+"/revocations", nil), caddyhttp.HandlerFunc(nil)); err != nil {
+	if err := f.handler.ServeHTTP(w, direct(t, issuer+"/revocations", nil), caddyhttp.HandlerFunc(nil)); err != nil {
 		t.Error(err)
 	}
 	if len(w.set) != 1 || w.set[0].Before(before.Add(stuck)) || w.set[0].After(time.Now().Add(stuck)) {

@@ -137,8 +137,13 @@ func (h *Handler) finish(run *running, e endpoint, w http.ResponseWriter, r *htt
 
 // later answers for what the server cannot do now.
 func (h *Handler) later(run *running, e endpoint, w http.ResponseWriter, r *http.Request, what string, err error) error {
-	w.Header().Set("Retry-After", "2")
 	h.logger.Error(what, zap.String("endpoint", e.name), zap.Error(err))
+	return h.busy(run, e, w, r)
+}
+
+// busy asks to come again (RFC 9110 §10.2.3).
+func (h *Handler) busy(run *running, e endpoint, w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Retry-After", "2") // seconds
 	return h.fail(run, e, w, r, http.StatusServiceUnavailable, "temporarily_unavailable", "The server is busy. Please try again in a moment.")
 }
 

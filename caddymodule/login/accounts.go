@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"sync"
 	"time"
 
@@ -75,10 +74,11 @@ type Guard struct {
 	developers func() *throttle // made when it is needed first: it takes memory
 }
 
-// NewGuard returns a guard that has seen nothing yet.
-func NewGuard() *Guard {
+// NewGuard returns a guard that has seen nothing yet. The hashers may be those
+// of other services too.
+func NewGuard(hashers *Hashers) *Guard {
 	return &Guard{
-		pool: newPool(runtime.GOMAXPROCS(0), queuePerWorker), calls: newPool(callsAtOnce, queuePerCaller),
+		pool: hashers.pool, calls: newPool(callsAtOnce, queuePerCaller),
 		throttle: newThrottle(), developers: sync.OnceValue(newThrottle),
 	}
 }
@@ -278,7 +278,7 @@ func (a *Accounts) Authenticate(ctx context.Context, name, password string, clie
 		}
 		normal, passwordErr := normalPassword(password)
 		matches := false
-		if err := a.pool.do(ctx, func() { matches = hash.matches(a.derive, normal) }); err != nil {
+		if err := a.pool.do(ctx, hash.workers(), func() { matches = hash.matches(a.derive, normal) }); err != nil {
 			return err
 		}
 		if !matches || account == nil || account.Disabled || passwordErr != nil || keyErr != nil {

@@ -262,7 +262,7 @@ func TestStoreFailuresAreReturnedAndCostNothing(t *testing.T) {
 func TestBusy(t *testing.T) {
 	e := newEnv(t)
 	accounts := e.server.accounts
-	accounts.pool = &pool{admitted: make(chan struct{}, 1), working: make(chan struct{}, 1)}
+	accounts.pool = newPool(1, 0)
 	accounts.pool.admitted <- struct{}{}
 	b := e.browser()
 	login := b.authorize()

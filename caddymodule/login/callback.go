@@ -114,7 +114,7 @@ func (c *callbackAPI) ask(ctx context.Context, q any) (*answer, error) {
 	defer cancel()
 	var a *answer
 	var failure error
-	err = c.pool.do(within, func() { a, failure = c.post(within, body) })
+	err = c.pool.do(within, 1, func() { a, failure = c.post(within, body) })
 	switch {
 	case err == nil:
 		return a, failure

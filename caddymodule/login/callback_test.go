@@ -208,7 +208,7 @@ func TestThreat29CallbackThrottle(t *testing.T) {
 func TestCallbackBusy(t *testing.T) {
 	o := newOperator(t)
 	e := o.env(setting{})
-	e.server.accounts.calls = &pool{admitted: make(chan struct{}, 1), working: make(chan struct{}, 1)}
+	e.server.accounts.calls = newPool(1, 0)
 	e.server.accounts.calls.admitted <- struct{}{}
 	e.server.accounts.callback.pool = e.server.accounts.calls
 	b := e.browser()
@@ -310,7 +310,7 @@ func TestCheckService(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := NewAccounts(AccountOptions{Service: &called, Guard: NewGuard()}); err == nil {
+	if _, err := NewAccounts(AccountOptions{Service: &called, Guard: NewGuard(NewHashers())}); err == nil {
 		t.Error("a callback with nothing to ask it with is accepted")
 	}
 }

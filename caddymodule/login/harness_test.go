@@ -191,7 +191,7 @@ func newEnvWith(t *testing.T, user string, s setting) *env {
 		paths.Social = SocialPath
 	}
 	accounts, err := NewAccounts(AccountOptions{
-		Store: st, Service: &service, Declared: s.declared, Guard: NewGuard(), Fetch: s.fetch, NewID: h.engine.NewID, Now: h.now,
+		Store: st, Service: &service, Declared: s.declared, Guard: NewGuard(NewHashers()), Fetch: s.fetch, NewID: h.engine.NewID, Now: h.now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -208,6 +208,7 @@ func newEnvWith(t *testing.T, user string, s setting) *env {
 
 // serve mounts the server as the front does.
 func (e *env) serve(w http.ResponseWriter, r *http.Request) {
+	r = r.WithContext(store.Prefer(r.Context()))
 	var err error
 	if r.URL.Path == "/authorize" {
 		var a *engine.AuthorizationResponse

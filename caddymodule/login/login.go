@@ -148,29 +148,43 @@ func (s *Server) Begin(w http.ResponseWriter, r *http.Request, a *engine.Authori
 	return s.page(w, r, func(r *http.Request) error { return s.begin(w, r, a) })
 }
 
+// Serves reports whether there is a page at a path.
+func (s *Server) Serves(path string) bool {
+	get, _ := s.at(path)
+	return get != nil
+}
+
+type handler func(http.ResponseWriter, *http.Request) error
+
+// at finds what shows a page, and what takes its form; nil: there is none.
+func (s *Server) at(path string) (get, post handler) {
+	switch path {
+	case s.paths.Login:
+		return s.showSignIn, s.signIn
+	case s.paths.Consent:
+		return s.showConsent, s.consent
+	case s.paths.Grants:
+		return s.showGrants, s.withdraw
+	case s.paths.EndSession:
+		return s.showSignOut, s.signOut
+	case s.paths.stylesheet():
+		return s.showStyle, nil
+	case s.paths.CheckSession:
+		return s.showCheckSession, nil
+	case s.paths.Social:
+		return s.arrive, nil
+	}
+	if strings.HasPrefix(path, s.paths.logoPath()) {
+		return s.showLogo, nil
+	}
+	return nil, nil
+}
+
 // ServePage answers requests for the pages, and reports false for every other path.
 func (s *Server) ServePage(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
-	var get, post func(http.ResponseWriter, *http.Request) error
-	switch r.URL.Path {
-	case s.paths.Login:
-		get, post = s.showSignIn, s.signIn
-	case s.paths.Consent:
-		get, post = s.showConsent, s.consent
-	case s.paths.Grants:
-		get, post = s.showGrants, s.withdraw
-	case s.paths.EndSession:
-		get, post = s.showSignOut, s.signOut
-	case s.paths.stylesheet():
-		get = s.showStyle
-	case s.paths.CheckSession:
-		get = s.showCheckSession
-	case s.paths.Social:
-		get = s.arrive
-	default:
-		if !strings.HasPrefix(r.URL.Path, s.paths.logoPath()) {
-			return false, nil
-		}
-		get = s.showLogo
+	get, post := s.at(r.URL.Path)
+	if get == nil {
+		return false, nil
 	}
 	return true, s.page(w, r, func(r *http.Request) error {
 		switch {

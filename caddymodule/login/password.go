@@ -1,7 +1,6 @@
 package login
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -82,6 +81,9 @@ func (h *phc) blank() *phc {
 	return &phc{memory: h.memory, time: h.time, threads: h.threads, salt: make([]byte, len(h.salt)), key: make([]byte, len(h.key))}
 }
 
+// workers is how many places of a pool the memory of h is worth.
+func (h *phc) workers() int { return int((h.memory + argonMemory - 1) / argonMemory) }
+
 // cost compares hashes by the time that they take.
 func (h *phc) cost() uint64 { return uint64(h.memory) * uint64(h.time) }
 
@@ -153,40 +155,4 @@ type deriver func(password, salt []byte, time, memory uint32, threads uint8, key
 func (h *phc) matches(derive deriver, password []byte) bool {
 	key := derive(password, h.salt, h.time, h.memory, h.threads, uint32(len(h.key)))
 	return subtle.ConstantTimeCompare(key, h.key) == 1
-}
-
-// ErrBusy says that more sign-ins are waiting than the machine can work off soon.
-var ErrBusy = errors.New("too many sign-ins at once")
-
-// queuePerWorker bounds who waits for a worker: about half a second of work.
-const queuePerWorker = 16
-
-// pool bounds how much is done at once, and how much may wait for it: password
-// hashes, which take memory and processor time, and questions to callbacks.
-type pool struct {
-	admitted chan struct{} // who waits or works
-	working  chan struct{}
-}
-
-func newPool(workers, queuePerWorker int) *pool {
-	return &pool{admitted: make(chan struct{}, workers*(1+queuePerWorker)), working: make(chan struct{}, workers)}
-}
-
-// do runs f when a worker is free. It returns ErrBusy, or the context's error,
-// when f was not run.
-func (p *pool) do(ctx context.Context, f func()) error {
-	select {
-	case p.admitted <- struct{}{}:
-	default:
-		return ErrBusy
-	}
-	defer func() { <-p.admitted }()
-	select {
-	case p.working <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-p.working }()
-	f()
-	return nil
 }

@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-const maxForm = 16 << 10 // bytes
+// MaxForm is how large a form of the pages may be, in bytes.
+const MaxForm = 16 << 10
 
 // refusal is a request that is answered with an error page.
 type refusal struct {
@@ -43,7 +44,7 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) (url.Values, error
 	if err := s.checkSource(r); err != nil {
 		return nil, err
 	}
-	text, err := body(w, r, maxForm)
+	text, err := body(w, r, MaxForm)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (s *Server) checkSource(r *http.Request) error {
 
 // query reads the parameters of a page's address.
 func query(r *http.Request) (url.Values, error) {
-	if len(r.URL.RawQuery) > maxForm {
+	if len(r.URL.RawQuery) > MaxForm {
 		return nil, errMalformed
 	}
 	return single(r.URL.RawQuery)

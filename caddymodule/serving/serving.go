@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/admission"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -40,6 +42,9 @@ type App interface {
 	AtStart(func() error)
 	// Refused counts a request that a gateway refused. The app runs by then.
 	Refused(realm string, reason introspect.Reason)
+	// Lane makes a lane of a service. Its load and those whom it turns away are
+	// counted by its name. The app runs when it is used.
+	Lane(issuer, name string, limits admission.Limits, patience time.Duration) *admission.Lane
 	// Running waits until the app has started. Caddy starts apps in no order,
 	// so a request may come first.
 	Running(ctx context.Context) (*State, error)
