@@ -1,0 +1,124 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Violation is a promise that a history shows to be broken.
+type Violation struct {
+	Promise string
+	// Ops are those on what the promise was about, in the order of their ends.
+	Ops []Op
+}
+
+// mostShown bounds the operations that a violation prints.
+const mostShown = 30
+
+func (v Violation) String() string {
+	var b strings.Builder
+	b.WriteString(v.Promise)
+	shown := v.Ops
+	if len(shown) > mostShown {
+		fmt.Fprintf(&b, "\n\t… %d earlier operations", len(shown)-mostShown)
+		shown = shown[len(shown)-mostShown:]
+	}
+	for _, o := range shown {
+		b.WriteString("\n\t" + o.String())
+	}
+	return b.String()
+}
+
+// Check judges a history, the operations of which are in the order of their
+// ends and have all ended. across is how long a revocation may take to be seen
+// on another node than the one that acknowledged it.
+//
+// What a client was not answered counts as done, not done, or done later,
+// whichever excuses the server. Tokens are judged where the history asks for
+// them: who wants all of them judged introspects all of them at the end.
+func Check(ops []Op, across time.Duration) []Violation {
+	l := &ledger{ops: ops, across: across, items: map[Ref]*item{}}
+	for i := range ops {
+		l.enter(&ops[i])
+	}
+	for i := range ops {
+		l.judge(&ops[i])
+	}
+	for _, it := range l.order {
+		l.judgeUses(it)
+	}
+	return l.found
+}
+
+// judge holds one operation against all others.
+func (l *ledger) judge(o *Op) {
+	it := l.items[o.Uses]
+	switch {
+	case o.Uses != "" && it == nil:
+		l.blame("the history presents what nobody was given", o)
+	case o.Outcome == Wrong:
+		l.blame("an answer that no server may give", o)
+	case o.Outcome == Refused && (o.Kind != Redeem && o.Kind != Refresh || o.Error != "invalid_grant"):
+		l.blame("refused for no reason that a client gave", o)
+	case o.Outcome == Refused && !it.excusesRefusal(o):
+		l.blame("an acknowledged code or refresh token is not good any more", o)
+	case o.Outcome != Acknowledged:
+	case o.Kind == Introspect && !o.Active && !it.mayHaveEnded(o.End):
+		l.blame("an acknowledged token is not good any more", o)
+	case o.Kind == Introspect && o.Active && l.ended(append(it.ends(), it.family.ends()...), o):
+		l.blame("a token is good after its end was acknowledged", o)
+	case (o.Kind == Redeem || o.Kind == Refresh) && l.ended(it.family.ends(), o):
+		l.blame("a grant gives tokens after its end was acknowledged", o)
+	}
+}
+
+// judgeUses holds the uses of one code or refresh token against each other.
+func (l *ledger) judgeUses(it *item) {
+	var first *Op
+	for _, o := range it.uses {
+		if o.Outcome != Acknowledged || o.Kind != Redeem && o.Kind != Refresh {
+			continue
+		}
+		switch {
+		case first == nil:
+		case o.Kind == Redeem:
+			l.blame("a code was redeemed twice", o)
+		case o.Rotates && (o.Access != first.Access || o.Refresh != first.Refresh):
+			l.blame("a refresh token has two successors", o)
+		}
+		if first == nil {
+			first = o
+		}
+		switch {
+		case o.Kind != Refresh:
+		case !o.Rotates && o.Refresh != it.ref:
+			l.blame("a refresh token that is kept was replaced", o)
+		case o.Rotates && it.next != nil && it.next.usedBefore(o.Start):
+			l.blame("a refresh token was taken after its successor had been used", o)
+		}
+	}
+}
+
+// ended reports whether one of these ends had to be known when o began.
+func (l *ledger) ended(ends []*Op, o *Op) bool {
+	return slices.ContainsFunc(ends, func(e *Op) bool {
+		known := e.End
+		if e.Node != o.Node {
+			known += l.across
+		}
+		return known < o.Start
+	})
+}
+
+// blame notes a violation with the operations of the whole family.
+func (l *ledger) blame(promise string, o *Op) {
+	v := Violation{Promise: fmt.Sprintf("%s: %s", promise, strings.Join(strings.Fields(o.String()), " "))}
+	if it := l.items[o.Uses]; it != nil {
+		for _, op := range it.family.ops {
+			v.Ops = append(v.Ops, *op)
+		}
+	}
+	l.found = append(l.found, v)
+}

@@ -1,0 +1,193 @@
+package faults
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// at gives an operation its times, in milliseconds.
+func at(start, end int, o Op) Op {
+	o.Start, o.End = time.Duration(start)*time.Millisecond, time.Duration(end)*time.Millisecond
+	if o.Outcome == 0 {
+		o.Outcome = Acknowledged
+	}
+	return o
+}
+
+func refused(o Op) Op { o.Outcome, o.Error = Refused, "invalid_grant"; return o }
+func unknown(o Op) Op { o.Outcome = Unknown; return o }
+
+func over(ms int, o Op) Op {
+	o.Outcome, o.Over = Unknown, time.Duration(ms)*time.Millisecond
+	return o
+}
+
+func look(token Ref, active bool) Op { return Op{Kind: Introspect, Uses: token, Active: active} }
+func revoke(token Ref) Op            { return Op{Kind: Revoke, Uses: token} }
+func issue(access Ref) Op            { return Op{Kind: Issue, Access: access} }
+func code() Op                       { return Op{Kind: Authorize, Code: "c", Until: time.Minute} }
+func redeem(access, refresh Ref) Op {
+	return Op{Kind: Redeem, Rotates: true, Uses: "c", Access: access, Refresh: refresh}
+}
+func rotate(from, access, refresh Ref) Op {
+	return Op{Kind: Refresh, Rotates: true, Uses: from, Access: access, Refresh: refresh}
+}
+func renew(from, access Ref) Op { return Op{Kind: Refresh, Uses: from, Access: access, Refresh: from} }
+
+// pair is the start of a family: a code, and a1 and r1 for it.
+func pair(more ...Op) []Op {
+	return append([]Op{at(0, 1, code()), at(2, 4, redeem("a1", "r1"))}, more...)
+}
+
+// kept is the same for a client that keeps its refresh token.
+func kept(more ...Op) []Op {
+	ops := pair(more...)
+	ops[1].Rotates = false
+	return ops
+}
+
+// Each promise of issue 5's faults, broken and kept, with what excuses a server
+// and what does not.
+func TestCheck(t *testing.T) {
+	const (
+		lost      = "an acknowledged token is not good any more"
+		lostGrant = "an acknowledged code or refresh token is not good any more"
+		revived   = "a token is good after its end"
+		regiven   = "a grant gives tokens after its end"
+	)
+	on2 := func(o Op) Op { o.Node = 2; return o }
+	for _, test := range []struct {
+		name string
+		ops  []Op
+		want string // empty: all promises are kept
+	}{
+		{"a token that is good", []Op{at(0, 1, issue("a")), at(2, 3, look("a", true))}, ""},
+		{"a token that is lost", []Op{at(0, 1, issue("a")), at(2, 3, look("a", false))}, lost},
+		{"a token that has expired", []Op{at(0, 1, Op{Kind: Issue, Access: "a", Until: 2 * time.Millisecond}), at(2, 3, look("a", false))}, ""},
+		{"nobody knows whether a token was given", []Op{at(0, 1, unknown(issue("")))}, ""},
+		{"half an answer for a success", []Op{at(0, 1, Op{Kind: Issue, Outcome: Wrong})}, "no server may give"},
+		{"a token is refused", []Op{at(0, 1, Op{Kind: Issue, Outcome: Refused, Error: "invalid_client"})}, "refused for no reason"},
+		{"an introspection is refused", []Op{at(0, 1, issue("a")), at(1, 2, Op{Kind: Introspect, Uses: "a", Outcome: Refused})}, "refused for no reason"},
+		{"a token from nowhere", []Op{at(0, 1, look("a", true))}, "nobody was given"},
+
+		{"a revocation holds", []Op{at(0, 1, issue("a")), at(2, 3, revoke("a")), at(4, 5, look("a", false))}, ""},
+		{"a revocation is lost", []Op{at(0, 1, issue("a")), at(2, 3, revoke("a")), at(4, 5, look("a", true))}, revived},
+		{"a look during a revocation", []Op{at(0, 1, issue("a")), at(3, 5, look("a", true)), at(2, 6, revoke("a")), at(5, 7, look("a", true))}, ""},
+		{"another node within its second", []Op{at(0, 1, issue("a")), at(2, 3, revoke("a")), at(900, 901, on2(look("a", true)))}, ""},
+		{"another node after its second", []Op{at(0, 1, issue("a")), at(2, 3, revoke("a")), at(1100, 1101, on2(look("a", true)))}, revived},
+		{"a revocation of which nothing is known", []Op{at(0, 1, issue("a")), at(2, 3, unknown(revoke("a"))), at(4, 5, look("a", true)), at(6, 7, look("a", false))}, ""},
+		{"a revocation that begins later", []Op{at(0, 1, issue("a")), at(2, 3, look("a", false)), at(4, 5, revoke("a"))}, lost},
+		{"a refresh token's revocation ends the family", pair(at(5, 6, revoke("r1")), at(7, 8, look("a1", true))), revived},
+		{"an access token's revocation does not", pair(at(5, 6, revoke("a1")), at(7, 8, look("r1", false))), lost},
+		{"a revoked refresh token gives tokens", pair(at(5, 6, revoke("r1")), at(7, 8, rotate("r1", "a2", "r2"))), regiven},
+
+		{"a code that is refused", []Op{at(0, 1, code()), at(2, 3, refused(redeem("", "")))}, lostGrant},
+		{"a code that has expired", []Op{at(0, 1, code()), at(60_001, 60_002, refused(redeem("", "")))}, ""},
+		{"a code again, after no answer", []Op{at(0, 1, code()), at(2, 3, unknown(redeem("", ""))), at(4, 5, refused(redeem("", "")))}, ""},
+		{"a code twice", pair(at(5, 6, redeem("a2", "r2"))), "redeemed twice"},
+		{"a code twice at once", []Op{at(0, 1, code()), at(2, 4, redeem("a1", "r1")), at(2, 5, redeem("a2", "r2"))}, "redeemed twice"},
+		{"a second use ends what the first gave", pair(at(5, 6, refused(redeem("", ""))), at(7, 8, look("a1", false))), ""},
+		{"a second use ends nothing", pair(at(5, 6, refused(redeem("", ""))), at(7, 8, look("a1", true))), revived},
+		{"a use that was over before the code's", []Op{at(0, 1, code()), at(2, 3, over(4, redeem("", ""))), at(5, 6, redeem("a1", "r1")), at(7, 8, look("a1", false))}, lost},
+		{"a use that may not be over", []Op{at(0, 1, code()), at(2, 3, unknown(redeem("", ""))), at(5, 6, redeem("a1", "r1")), at(7, 8, look("a1", false))}, ""},
+
+		{"a rotation", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, look("a1", false)), at(7, 9, look("a2", true)), at(8, 9, look("r2", true)), at(8, 9, look("r1", false))), ""},
+		{"a rotation leaves the access token", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, look("a1", true))), revived},
+		{"a rotation leaves the refresh token", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, look("r1", true))), revived},
+		{"a rotation's pair is lost by half", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, look("r2", false))), lost},
+		{"the same pair again", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, rotate("r1", "a2", "r2"))), ""},
+		{"another successor", pair(at(5, 6, rotate("r1", "a2", "r2")), at(5, 7, rotate("r1", "a3", "r3"))), "two successors"},
+		{"another access token", pair(at(5, 6, rotate("r1", "a2", "r2")), at(5, 7, rotate("r1", "a3", "r2"))), "two successors"},
+		{"again after no answer", pair(at(5, 6, unknown(rotate("r1", "", ""))), at(7, 8, rotate("r1", "a2", "r2")), at(9, 10, look("a2", true))), ""},
+		{"refused after no answer", pair(at(5, 6, unknown(rotate("r1", "", ""))), at(7, 8, refused(rotate("r1", "", "")))), lostGrant},
+		{"nothing works after no answer", pair(at(5, 6, over(6, rotate("r1", "", ""))), at(7, 8, rotate("r1", "a2", "r2")), at(9, 10, rotate("r2", "a3", "r3")), at(11, 12, look("a3", false))), lost},
+		{"reuse is taken", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, rotate("r2", "a3", "r3")), at(9, 10, rotate("r1", "a2", "r2"))), "after its successor had been used"},
+		{"reuse ends the family", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, rotate("r2", "a3", "r3")), at(9, 10, refused(rotate("r1", "", ""))), at(11, 12, look("a3", false))), ""},
+		{"reuse ends nothing", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, rotate("r2", "a3", "r3")), at(9, 10, refused(rotate("r1", "", ""))), at(11, 12, look("a3", true))), revived},
+		{"refused before the successor's use", pair(at(5, 6, rotate("r1", "a2", "r2")), at(7, 8, refused(rotate("r1", "", "")))), lostGrant},
+
+		{"a kept refresh token", kept(at(5, 6, renew("r1", "a2")), at(7, 8, renew("r1", "a3")), at(9, 10, look("a2", false)), at(9, 11, look("a3", true)), at(9, 12, look("r1", true))), ""},
+		{"a kept refresh token is replaced", kept(at(5, 6, Op{Kind: Refresh, Uses: "r1", Access: "a2", Refresh: "r2"})), "was replaced"},
+		{"the access token before stays", kept(at(5, 6, renew("r1", "a2")), at(7, 8, look("a1", true))), revived},
+		{"two renewals at once", kept(at(5, 7, renew("r1", "a2")), at(6, 8, renew("r1", "a3")), at(9, 10, look("a2", false)), at(9, 10, look("a3", false))), ""},
+		{"a renewal that was over before", kept(at(5, 6, over(7, renew("r1", ""))), at(8, 9, renew("r1", "a2")), at(10, 11, look("a2", false))), lost},
+		{"a renewal that may still come", kept(at(5, 6, unknown(renew("r1", ""))), at(8, 9, renew("r1", "a2")), at(10, 11, look("a2", false))), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			found := Check(test.ops, time.Second)
+			switch {
+			case test.want == "" && len(found) > 0:
+				t.Errorf("Check finds %v", found)
+			case test.want != "" && (len(found) != 1 || !strings.Contains(found[0].Promise, test.want)):
+				t.Errorf("Check finds %v, want one: %s", found, test.want)
+			}
+		})
+	}
+}
+
+// A copy of the database is judged by what was answered before it was made.
+func TestPrefix(t *testing.T) {
+	ops := pair(
+		at(5, 6, issue("early")), at(7, 9, revoke("early")), at(5, 15, issue("amid")), at(16, 17, look("amid", true)),
+		at(16, 18, rotate("r1", "a2", "r2")), at(19, 20, rotate("r2", "a3", "r3")), at(31, 32, issue("late")),
+	)
+	for _, test := range []struct {
+		name string
+		look Op
+		want string
+	}{
+		{"what was given before is there", look("a1", true), ""},
+		{"what was ended meanwhile may be there no more", look("a1", false), ""},
+		{"what was revoked before is not there", look("early", true), "a token is good after its end"},
+		{"what was given meanwhile is not asked for", look("amid", true), "nobody was given"},
+		{"what was given after that is not", look("a3", true), "nobody was given"},
+		{"what was given later is not", look("late", true), "nobody was given"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			found := Check(append(Prefix(ops, 10*time.Millisecond, 30*time.Millisecond), at(40, 41, test.look)), 0)
+			if test.want == "" && len(found) > 0 || test.want != "" && (len(found) != 1 || !strings.Contains(found[0].Promise, test.want)) {
+				t.Errorf("Check finds %v, want %q", found, test.want)
+			}
+		})
+	}
+	untouched := Prefix(ops, 16*time.Millisecond, 16*time.Millisecond)
+	if found := Check(append(untouched, at(40, 41, look("amid", false))), 0); len(found) != 1 {
+		t.Errorf("a copy without what was given before: %v", found)
+	}
+}
+
+// A violation shows the operations on the family concerned, the last of them if
+// there are many, and no others.
+func TestViolationIsShort(t *testing.T) {
+	ops := []Op{at(0, 1, issue("a")), at(0, 1, issue("b"))}
+	for i := range 2 * mostShown {
+		ops = append(ops, at(2*i+2, 2*i+3, look("a", true)), at(2*i+2, 2*i+3, look("b", true)))
+	}
+	ops = append(ops, at(1000, 1001, look("a", false)))
+	found := Check(ops, 0)
+	if len(found) != 1 {
+		t.Fatalf("%d violations", len(found))
+	}
+	text := found[0].String()
+	if n := strings.Count(text, "\n"); n != mostShown+1 || strings.Contains(text, "uses b") || !strings.Contains(text, "active=false") {
+		t.Errorf("%d lines:\n%s", n, text)
+	}
+}
+
+// A history is bounded, and one with something missing is not judged.
+func TestHistoryIsBounded(t *testing.T) {
+	now := time.Duration(0)
+	h := NewHistory(2, func() time.Duration { now++; return now })
+	h.Add(Op{Kind: Issue, Node: 1, Outcome: Unknown})
+	h.Settle(1)
+	h.Add(Op{Kind: Issue, Node: 1, Outcome: Unknown})
+	ops, err := h.Ops()
+	if err != nil || len(ops) != 2 || ops[0].End != 1 || ops[0].Over != 2 || ops[1].End != 3 || ops[1].Over != 0 {
+		t.Fatalf("%v, %v", ops, err)
+	}
+	h.Add(Op{Kind: Issue})
+	if _, err := h.Ops(); err != ErrFull {
+		t.Errorf("a history that is over its limit: %v", err)
+	}
+}

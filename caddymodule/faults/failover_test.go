@@ -1,0 +1,80 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
+)
+
+// Issue 5: failover to a replica. The primary waits for it with each commit, so
+// that what was acknowledged is there; nodes find by themselves which of the two
+// can be written (target_session_attrs).
+func TestFailover(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	for round := range max(1, few(t)/3) {
+		t.Run(fmt.Sprint(round+1), func(t *testing.T) {
+			r, primary, replica := replicated(t)
+			r.under(200*time.Millisecond, func() {
+				primary.Kill(t)
+				replica.Promote(t)
+			})
+			r.clean("after the failover")
+			r.end()
+		})
+	}
+}
+
+// Issue 5, no error taken for success: the replica is cut off for longer than a
+// statement may take before the primary dies. What was committed there alone was
+// acknowledged to nobody.
+func TestFailoverToReplicaThatWasCutOff(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	r, primary, replica := replicated(t)
+	between := newProxy(t, fmt.Sprintf("127.0.0.1:%d", primary.Port))
+	replica.Exec(t, "postgres",
+		fmt.Sprintf("ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=%d user=gatehouse'", between.port()), "SELECT pg_reload_conf()")
+	awaitRow(t, replica, fmt.Sprintf("SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE sender_port = %d", between.port()))
+	awaitRow(t, primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+	r.under(100*time.Millisecond, func() {
+		between.delay.Store(int64(time.Hour))
+		time.Sleep(7 * time.Second) // longer than a statement may take
+		primary.Kill(t)
+		between.close()
+		replica.Promote(t)
+	})
+	r.clean("after the failover")
+}
+
+// replicated runs two nodes on a server with a synchronous replica.
+func replicated(t *testing.T) (r *run, primary, replica *pgtest.Server) {
+	t.Helper()
+	primary = pgtest.Start(t)
+	replica = primary.Replica(t)
+	primary.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	awaitRow(t, primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+	line := fmt.Sprintf("postgres postgres://gatehouse@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable&target_session_attrs=read-write",
+		primary.Port, replica.Port)
+	return newRun(t, line, line), primary, replica
+}
+
+// awaitRow waits until a query says true.
+func awaitRow(t *testing.T, server *pgtest.Server, query string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server.Address("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for ok := false; !ok; time.Sleep(10 * time.Millisecond) {
+		if err := conn.QueryRow(ctx, query).Scan(&ok); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+}

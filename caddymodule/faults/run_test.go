@@ -1,0 +1,247 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	clients   = 12      // that work at the same time
+	mostOps   = 600_000 // of one run
+	afterwork = 2 * time.Minute
+	across    = 0 // every node asks the database itself
+)
+
+// run is some nodes under load, and the history of it.
+type run struct {
+	t       *testing.T
+	nodes   []*node
+	http    *http.Client
+	history *History
+	random  *rand.Rand // of the driver alone
+
+	mu    sync.Mutex
+	held  []string // every access and refresh token that was given, some twice
+	known map[Ref]bool
+
+	checked int // operations that were judged after earlier faults
+	looked  int // held tokens that were looked at then
+}
+
+// newRun starts a node for each of some storage lines of a Caddyfile, and signs a
+// user in.
+func newRun(t *testing.T, storage ...string) *run {
+	t.Helper()
+	start := time.Now()
+	r := &run{
+		t: t, http: newHTTPClient(), random: rand.New(rand.NewPCG(*seed, 0)), known: map[Ref]bool{},
+		history: NewHistory(mostOps, func() time.Duration { return time.Since(start) }),
+	}
+	t.Cleanup(r.http.CloseIdleConnections)
+	issuer := ""
+	for i, line := range storage {
+		n := newNode(t, i+1, issuer, line)
+		if issuer == "" {
+			issuer = n.base
+		}
+		r.nodes = append(r.nodes, n)
+		n.start()
+	}
+	if len(r.nodes) > 0 {
+		r.signIn()
+	}
+	return r
+}
+
+// hold remembers tokens until they are looked at.
+func (r *run) hold(tokens ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, token := range tokens {
+		if ref := RefOf(token); token != "" && !r.known[ref] {
+			r.known[ref] = true
+			r.held = append(r.held, token)
+		}
+	}
+}
+
+// anyOf picks one of the tokens given since the last verdict.
+func (r *run) anyOf(random *rand.Rand) (string, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	recent := r.held[r.looked:]
+	if len(recent) == 0 {
+		return "", false
+	}
+	return recent[random.IntN(len(recent))], true
+}
+
+// under runs a fault, and the recovery from it, in the middle of load: it comes
+// at a moment of up to delay after the load has begun. Whoever was in the
+// middle of something then finishes it.
+func (r *run) under(delay time.Duration, fault func()) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), afterwork, fmt.Errorf("the load has not ended after %s", afterwork))
+	var group sync.WaitGroup
+	defer group.Wait() // when the fault ends the test too
+	defer cancel()
+	enough := make(chan struct{})
+	errs := make(chan error, clients)
+	for range clients {
+		c := &client{run: r, random: rand.New(rand.NewPCG(r.random.Uint64(), 0))}
+		group.Go(func() { errs <- c.work(ctx, enough) })
+	}
+	time.Sleep(time.Duration(r.random.Int64N(int64(delay))))
+	fault()
+	close(enough)
+	for range clients {
+		if err := <-errs; err != nil {
+			r.t.Error(err)
+		}
+	}
+	if r.t.Failed() {
+		r.t.FailNow()
+	}
+}
+
+// crash ends a node in the middle of what it does, and starts it again.
+func (r *run) crash(n *node) {
+	r.t.Helper()
+	n.kill()
+	r.http.CloseIdleConnections()
+	n.start()
+	r.history.Settle(n.number)
+}
+
+// look asks what the tokens from the one at that place on are worth.
+func (r *run) look(from int) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), afterwork)
+	defer cancel()
+	tokens := make(chan string)
+	var group sync.WaitGroup
+	for i := range clients {
+		c := &client{run: r, random: rand.New(rand.NewPCG(*seed, uint64(i)))}
+		group.Go(func() {
+			for token := range tokens {
+				if err := c.insist(ctx, func(n *node) (Op, error) { return r.introspect(n, token) }); err != nil {
+					r.t.Error(err)
+				}
+			}
+		})
+	}
+	for _, token := range r.held[from:] {
+		tokens <- token
+	}
+	close(tokens)
+	group.Wait()
+}
+
+// verdict looks at all tokens given since the verdict before, and judges what
+// was done since then.
+func (r *run) verdict() []Violation {
+	r.t.Helper()
+	r.look(r.looked)
+	r.looked = len(r.held)
+	ops, err := r.history.Ops()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	found := Check(ops[r.checked:], across)
+	r.checked = len(ops)
+	return found
+}
+
+// clean wants a verdict without a violation.
+func (r *run) clean(after string) {
+	r.t.Helper()
+	r.report(after, r.verdict())
+}
+
+// end looks at all tokens there ever were, and judges the whole history.
+func (r *run) end() {
+	r.t.Helper()
+	r.look(0)
+	ops, err := r.history.Ops()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.report("in the end", Check(ops, across))
+	r.t.Logf("%d tokens; %s", len(r.held), tally(ops))
+}
+
+func (r *run) report(after string, found []Violation) {
+	r.t.Helper()
+	if len(found) == 0 {
+		return
+	}
+	for _, v := range found[:min(3, len(found))] {
+		r.t.Error(v)
+	}
+	for _, n := range r.nodes {
+		r.t.Logf("node %d's last words:\n%s", n.number, n.lastWords())
+	}
+	r.t.Fatalf("%s: %d violations", after, len(found))
+}
+
+// tally counts operations by kind and outcome.
+func tally(ops []Op) string {
+	var counts [Introspect + 1][Wrong + 1]int
+	for i := range ops {
+		counts[ops[i].Kind][ops[i].Outcome]++
+	}
+	var parts []string
+	for _, kind := range Kinds {
+		c := counts[kind]
+		parts = append(parts, fmt.Sprintf("%s %d, refused %d, unknown %d", kind, c[Acknowledged], c[Refused], c[Unknown]))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// turnedAway counts the answers 503 so far.
+func (r *run) turnedAway() (n int) {
+	ops, err := r.history.Ops()
+	if err != nil {
+		r.t.Error(err)
+	}
+	for i := range ops {
+		if ops[i].Answered {
+			n++
+		}
+	}
+	return n
+}
+
+// until polls for what must come soon.
+func (r *run) until(what string, done func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("waited %s for %s", patience, what)
+		}
+	}
+}
+
+// cut fails when there is a kind of operation that no fault hit in the middle.
+func (r *run) cut() {
+	r.t.Helper()
+	ops, err := r.history.Ops()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, kind := range Kinds {
+		hit := false
+		for i := range ops {
+			hit = hit || ops[i].Kind == kind && ops[i].Outcome == Unknown
+		}
+		if !hit {
+			r.t.Errorf("no fault came in the middle of %s", kind)
+		}
+	}
+}
