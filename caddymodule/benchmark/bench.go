@@ -14,10 +14,12 @@ type bench struct {
 	root   string // of the checkout
 	folder string // temporary
 
-	binary   string
-	server   *caddyServer
-	upstream *upstream
-	peers    []*child
+	binary     string
+	server     *caddyServer
+	database   *postgresServer
+	onPostgres *caddyServer // a node whose store is there
+	upstream   *upstream
+	peers      []*child
 }
 
 func newBench(ctx context.Context, o options) (*bench, error) {
@@ -42,6 +44,12 @@ func (b *bench) close() {
 	b.stopPeers()
 	if b.server != nil {
 		b.server.stop()
+	}
+	if b.onPostgres != nil {
+		b.onPostgres.stop()
+	}
+	if b.database != nil {
+		b.database.stop()
 	}
 	if b.upstream != nil {
 		b.upstream.close()

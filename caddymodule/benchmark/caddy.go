@@ -47,6 +47,7 @@ func (p port) Address() string { return p.address() }
 // layout is what the Caddyfile is made from.
 type layout struct {
 	Admin, Database        string
+	DSN, MasterKey         string // of the PostgreSQL that is used instead of Database, if any
 	ClientID, ClientSecret string
 	Services               map[tokenKind]port
 	Issuer                 port // of the gateway's tokens
@@ -63,6 +64,14 @@ type layout struct {
 
 	key       *ecdsa.PrivateKey // of the clients
 	authority *authority        // whose JWTs the gateway takes
+}
+
+// Storage is the Caddyfile's storage.
+func (l layout) Storage() string {
+	if l.DSN != "" {
+		return "postgres " + l.DSN
+	}
+	return "sqlite " + l.Database
 }
 
 // static is a site that always gives the same answer.

@@ -24,12 +24,18 @@ type child struct {
 // startChild starts a program in a folder. It is asked to end when ctx ends,
 // and made to a little later.
 func startChild(ctx context.Context, folder string, env []string, name string, args ...string) (*child, error) {
+	return startChildAs(ctx, nil, folder, env, name, args...)
+}
+
+// startChildAs starts a program as another user, unless as is nil.
+func startChildAs(ctx context.Context, as *syscall.Credential, folder string, env []string, name string, args ...string) (*child, error) {
 	log, err := os.CreateTemp(folder, filepath.Base(name)+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.SysProcAttr = folder, &syscall.SysProcAttr{Credential: as}
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -32,6 +32,34 @@ func parseProcessCPU(stat []byte) time.Duration {
 	return ticks(fields[11]) + ticks(fields[12])
 }
 
+// treeCPU is the processor time of a process and its children, those that have
+// ended and were waited for among them, 0 where there is no /proc. A child that
+// ends meanwhile may count twice.
+func treeCPU(pid int) (used time.Duration) {
+	process := "/proc/" + strconv.Itoa(pid)
+	children, err := os.ReadFile(process + "/task/" + strconv.Itoa(pid) + "/children")
+	if err != nil {
+		return 0
+	}
+	for _, child := range bytes.Fields(children) {
+		used += processCPU(string(child))
+	}
+	stat, err := os.ReadFile(process + "/stat")
+	if err != nil {
+		return 0
+	}
+	return used + parseProcessCPU(stat) + parseEndedCPU(stat)
+}
+
+// parseEndedCPU reads cutime and cstime (proc(5)).
+func parseEndedCPU(stat []byte) time.Duration {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 15 {
+		return 0
+	}
+	return ticks(fields[13]) + ticks(fields[14])
+}
+
 // machineIdle is how long the processors have had nothing to do, all together,
 // 0 where there is no /proc.
 func machineIdle() time.Duration {

@@ -19,11 +19,16 @@ import (
 // everyCore does one thing and nothing else, on all cores: what the machine can
 // do at most.
 func everyCore(work worker) side {
-	run := busy(repeat(runtime.NumCPU(), work))
-	return side{run: func(ctx context.Context, d time.Duration) (sample, error) {
+	return side{run: onAllCores(repeat(runtime.NumCPU(), work))}
+}
+
+// onAllCores keeps workers busy that are all the work there is.
+func onAllCores(workers []worker) func(context.Context, time.Duration) (sample, error) {
+	run := busy(workers)
+	return func(ctx context.Context, d time.Duration) (sample, error) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU()))
 		return run(ctx, d)
-	}}
+	}
 }
 
 // rawRSA is what the machine can do at most for RS256.

@@ -27,9 +27,11 @@ type options struct {
 	duration    time.Duration
 	connections int
 	entries     int
+	tokens      int
 	only        string
 	markdown    bool
 	profile     string
+	json        string
 }
 
 func main() {
@@ -38,9 +40,11 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", time.Second, "how long one measurement takes")
 	flag.IntVar(&o.connections, "connections", 64, "how many connections ask at once")
 	flag.IntVar(&o.entries, "entries", 1_000_000, "how many tokens the rows million and revocation-lag have remembered")
+	flag.IntVar(&o.tokens, "tokens", 10_000_000, "how many live tokens the rows growth-sqlite and growth-postgres compare with 10,000; a tenth as many expire in the rows expiry-sqlite and expiry-postgres")
 	flag.StringVar(&o.only, "only", "", "measure these `rows` alone, separated by commas: "+strings.Join(rowNames(), ", "))
 	flag.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
 	flag.StringVar(&o.profile, "profile", "", "measure nothing, and write CPU profiles of this `row`'s two sides to ROW.prof and ROW-against.prof")
+	flag.StringVar(&o.json, "json", "", "write what was measured into this `file` too, beside what it has of other rows on the same machine")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -53,8 +57,8 @@ func main() {
 // run measures and prints. Its error says that a row could not be measured;
 // one that falls short is no error, since machines differ.
 func run(ctx context.Context, o options, out io.Writer) error {
-	if o.rounds < 1 || o.duration <= 0 || o.connections < 1 || o.entries < 1 || flag.NArg() > 0 {
-		return errors.New("-rounds, -duration, -connections and -entries must be positive, and there are no arguments")
+	if o.rounds < 1 || o.duration <= 0 || o.connections < 1 || o.entries < 1 || o.tokens < 1 || flag.NArg() > 0 {
+		return errors.New("-rounds, -duration, -connections, -entries and -tokens must be positive, and there are no arguments")
 	}
 	chosen, err := chooseRows(o)
 	if err != nil {
@@ -83,6 +87,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		results = append(results, r)
 	}
 	writeReport(out, o, describeMachine(), results)
+	if o.json != "" {
+		if err := writeMeasurements(o.json, describeMachine(), results); err != nil {
+			return err
+		}
+	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d rows could not be measured", failed, len(chosen))
 	}
@@ -108,7 +117,9 @@ func chooseRows(o options) ([]row, error) {
 	return chosen, nil
 }
 
-// limit bounds everything: twice what the measurements take, and the building.
+// limit bounds everything: twice what the measurements take, the building, and
+// what it takes to fill stores.
 func limit(o options, rows int) time.Duration {
-	return 10*time.Minute + 2*time.Duration(rows)*2*(time.Duration(o.rounds)*o.duration+warmUp)
+	measuring := 2*(time.Duration(o.rounds)*o.duration+warmUp) + 2*statsDelay
+	return 10*time.Minute + 2*time.Duration(rows)*measuring + time.Duration(o.tokens)*200*time.Microsecond
 }

@@ -19,23 +19,28 @@ func (b *bench) writeProfiles(ctx context.Context, r row) error {
 	if err != nil {
 		return err
 	}
+	first := b.server
+	if b.onPostgres != nil {
+		first = b.onPostgres
+	}
 	for _, s := range []struct {
 		side
-		file string
-	}{{what, r.name + ".prof"}, {against, r.name + "-against.prof"}} {
-		if err := b.profileSide(ctx, s.side, s.file); err != nil {
+		server *caddyServer
+		file   string
+	}{{what, first, r.name + ".prof"}, {against, b.server, r.name + "-against.prof"}} {
+		if err := b.profileSide(ctx, s.side, s.server, s.file); err != nil {
 			return fmt.Errorf("%s: %w", s.file, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) profileSide(ctx context.Context, s side, file string) error {
+func (b *bench) profileSide(ctx context.Context, s side, server *caddyServer, file string) error {
 	if _, err := s.measure(ctx, warmUp); err != nil {
 		return err
 	}
 	fetched := make(chan error, 1)
-	go func() { fetched <- b.fetchProfile(ctx, file) }()
+	go func() { fetched <- b.fetchProfile(ctx, server, file) }()
 	m, err := s.measure(ctx, b.duration+time.Second)
 	if fetchErr := <-fetched; err == nil {
 		err = fetchErr
@@ -46,8 +51,8 @@ func (b *bench) profileSide(ctx context.Context, s side, file string) error {
 	return err
 }
 
-func (b *bench) fetchProfile(ctx context.Context, file string) error {
-	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.server.Admin, max(1, int(b.duration.Seconds())))
+func (b *bench) fetchProfile(ctx context.Context, server *caddyServer, file string) error {
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", server.Admin, max(1, int(b.duration.Seconds())))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

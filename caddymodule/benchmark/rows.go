@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 )
@@ -25,13 +26,17 @@ type row struct {
 type result struct {
 	row
 	comparison *comparison
-	figure     string // instead of a comparison
+	figure     string             // instead of a comparison
+	note       string             // what else was seen
+	numbers    map[string]float64 // for the file of measurements
 	good       bool
 	skipped    string // why it was not measured
 	err        error
 }
 
-var rows = []row{
+var rows = slices.Concat(caddyRows, postgresRows, storeRows)
+
+var caddyRows = []row{
 	{
 		name: "gateway", what: "gateway, cached token", against: "plain reverse_proxy", atLeast: 0.97,
 		sides: gatewaySides(opaqueToken, func(c *caddyServer) (what, against port) { return c.Gateway, c.Proxy }), measure: measureSides,

@@ -23,6 +23,9 @@ func writeReport(out io.Writer, o options, machine string, results []result) {
 		writeText(out, lines)
 	}
 	for _, r := range results {
+		if r.note != "" {
+			fmt.Fprintf(out, "\n%s: each took %s\n", r.name, r.note)
+		}
 		if r.err != nil {
 			fmt.Fprintf(out, "\n%s: %v\n", r.name, r.err)
 		}

@@ -15,7 +15,7 @@ func sampleResults() []result {
 			row:        row{name: "gateway", what: "gateway", against: "reverse_proxy", atLeast: 0.97},
 			comparison: &comparison{what: []sample{second(98)}, against: []sample{second(100)}}, good: true,
 		},
-		{row: row{name: "disk", what: "disk", wanted: "≤ 200 bytes"}, figure: "250 bytes"},
+		{row: row{name: "disk", what: "disk", wanted: "≤ 200 bytes"}, figure: "250 bytes", note: "a while"},
 		{row: row{name: "peer", what: "peer", against: "a peer"}, skipped: "not installed"},
 		{row: row{name: "broken", what: "broken", against: "x", atLeast: 1}, err: errors.New("status 503")},
 	}
@@ -32,6 +32,8 @@ gateway  gateway  reverse_proxy  98/s           100/s       0.980  0.980–0.980
 disk     disk     –              250 bytes      –           –      –               ≤ 200 bytes  SHORT   –                       –             –
 peer     peer     a peer         not installed  –           –      –               –            –       –                       –             –
 broken   broken   x              –              –           –      –               ≥ 1.00       FAILED  –                       –             –
+
+disk: each took a while
 
 broken: status 503
 `
@@ -60,6 +62,7 @@ func TestChooseRows(t *testing.T) {
 	}{
 		{"all", options{}, len(rows)},
 		{"some", options{only: "gateway,disk"}, 2},
+		{"at stores", options{only: "postgres,growth-sqlite,feed"}, 3},
 		{"the one to profile", options{profile: "es256"}, 1},
 		{"unknown", options{only: "gateway,nonsense"}, 0},
 	} {

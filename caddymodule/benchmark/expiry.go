@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+const (
+	// expiryRate is how many calls a second go on while tokens expire: as many
+	// lookups as inserts.
+	expiryRate = 200
+	// expiryLive is how many tokens there are that do not expire.
+	expiryLive = 10_000
+	// goneSample is how many of the expired tokens are looked for.
+	goneSample = 50
+	// expiryPatience is how long it may take until all are gone.
+	expiryPatience = 5 * time.Minute
+
+	expiryWanted = "p99 at most doubled"
+)
+
+// measureExpiry has many tokens expire while others are looked up and issued at
+// a steady rate, and compares how long that takes before and meanwhile.
+//
+// The sweeper's first look comes after the time before. By then the tokens have
+// expired, and what they lie in on PostgreSQL is over.
+func measureExpiry(at newPlace) func(context.Context, *bench, row) result {
+	return func(ctx context.Context, b *bench, r row) result {
+		p, err := at(ctx, b, "expiry")
+		if missing, ok := err.(notInstalled); ok {
+			return result{skipped: string(missing)}
+		}
+		if err != nil {
+			return result{err: err}
+		}
+		defer func() { _ = p.remove(context.WithoutCancel(ctx)) }()
+		res, err := expire(ctx, p, max(1, b.tokens/10), b.inAll())
+		if err != nil {
+			return result{err: err}
+		}
+		return res.result()
+	}
+}
+
+// expiry is what came of it.
+type expiry struct {
+	tokens         int
+	before, during lookedAndIssued
+	took           time.Duration // from the sweeper's first look until all were gone
+}
+
+func expire(ctx context.Context, p place, n int, before time.Duration) (*expiry, error) {
+	const ago = 4 * time.Hour
+	old := tokens{n: n, from: time.Now().Add(-ago), over: ago / 2, expiresAt: time.Now().Unix() - 1}
+	live := tokens{n: expiryLive, from: time.Now().Add(-time.Minute), over: 30 * time.Second, expiresAt: time.Now().Add(liveFor).Unix()}
+	err := withStore(ctx, p, func() time.Time { return old.from }, func(st store.Store) (err error) {
+		old.service, err = st.EnsureService(ctx, benchIssuer)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	live.service = old.service
+	if err := errors.Join(p.fill(ctx, old), p.fill(ctx, live)); err != nil {
+		return nil, fmt.Errorf("filling: %w", err)
+	}
+	const settle = 2 * time.Second
+	begin := time.Now()
+	st, err := p.open(ctx, time.Now, settle+before)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	if _, err := live.steadily(ctx, st, settle); err != nil {
+		return nil, err
+	}
+	e := &expiry{tokens: n}
+	if e.before, err = live.steadily(ctx, st, before-time.Since(begin)+settle); err != nil {
+		return nil, err
+	}
+	if err := wait(ctx, time.Until(begin.Add(settle+before))); err != nil {
+		return nil, err
+	}
+	e.during, e.took, err = e.meanwhile(ctx, st, old, live)
+	return e, err
+}
+
+// meanwhile goes on until the old tokens are gone.
+func (e *expiry) meanwhile(ctx context.Context, st store.Store, old, live tokens) (sum lookedAndIssued, took time.Duration, err error) {
+	for begin := time.Now(); ; {
+		s, err := live.steadily(ctx, st, time.Second)
+		if err != nil {
+			return sum, 0, err
+		}
+		sum.looked, sum.issued = append(sum.looked, s.looked...), append(sum.issued, s.issued...)
+		gone, err := old.gone(ctx, st)
+		if err != nil || gone {
+			return sum, time.Since(begin), err
+		}
+		if time.Since(begin) > expiryPatience {
+			return sum, 0, fmt.Errorf("not all tokens were gone within %s", expiryPatience)
+		}
+	}
+}
+
+// gone looks for tokens spread over all, the last among them.
+func (t tokens) gone(ctx context.Context, st store.Store) (bool, error) {
+	for i := range goneSample {
+		_, _, err := st.AccessToken(ctx, t.service, t.id(t.n-1-i*(t.n-1)/goneSample))
+		if err == nil {
+			return false, nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// lookedAndIssued are how long calls took, from when they were due.
+type lookedAndIssued struct{ looked, issued []time.Duration }
+
+// steadily looks tokens up and issues others, in turn.
+func (t tokens) steadily(ctx context.Context, st store.Store, d time.Duration) (l lookedAndIssued, err error) {
+	var mu sync.Mutex
+	insert := t.inserts(st)
+	a, err := openLoop(ctx, expiryRate, max(2, int(expiryRate*d.Seconds())), func(ctx context.Context, i int, due time.Time) (time.Duration, error) {
+		list, err := &l.looked, error(nil)
+		if i%2 == 0 {
+			err = t.look(ctx, st, rand.IntN(t.n))
+		} else {
+			list, err = &l.issued, insert(ctx)
+		}
+		took := time.Since(due)
+		mu.Lock()
+		defer mu.Unlock()
+		*list = append(*list, took)
+		return took, err
+	})
+	if err == nil {
+		err = a.failure
+	}
+	return l, err
+}
+
+func (e *expiry) result() result {
+	p99 := func(list []time.Duration) time.Duration { return quantile(list, 0.99) }
+	looked, issued := [2]time.Duration{p99(e.before.looked), p99(e.during.looked)}, [2]time.Duration{p99(e.before.issued), p99(e.during.issued)}
+	return result{
+		figure: fmt.Sprintf("%d gone in %.0f s; p99 of looking up %s before, %s meanwhile; of issuing %s, %s",
+			e.tokens, e.took.Seconds(), milliseconds(looked[0]), milliseconds(looked[1]), milliseconds(issued[0]), milliseconds(issued[1])),
+		good: looked[1] <= 2*looked[0] && issued[1] <= 2*issued[0],
+		numbers: map[string]float64{
+			"tokens": float64(e.tokens), "seconds": e.took.Seconds(),
+			"lookup_p99_before_ms": 1000 * looked[0].Seconds(), "lookup_p99_during_ms": 1000 * looked[1].Seconds(),
+			"insert_p99_before_ms": 1000 * issued[0].Seconds(), "insert_p99_during_ms": 1000 * issued[1].Seconds(),
+		},
+	}
+}
