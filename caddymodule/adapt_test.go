@@ -46,7 +46,7 @@ func TestAdaptGlobalOption(t *testing.T) {
 	config, err := adapt(`{
 	gatehouse {
 		storage sqlite /var/lib/gatehouse.db
-		master_key {env.GATEHOUSE_KEY}
+		master_key {env.GATEHOUSE_KEY} {env.GATEHOUSE_KEY_BEFORE}
 		service {
 			issuer https://as.example.com
 			service_name "An Example"
@@ -84,7 +84,7 @@ func TestAdaptGlobalOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"master_key":"{env.GATEHOUSE_KEY}","services":[{"accounts":[{"claims":{"address":{"country":"JP"},"email":"alice@example.com","email_verified":true,"phone_number":"+81-3-0000-0000"},"disabled":true,"name":"alice","password_hash":"$argon2id$v=19$m=19456,t=2,p=1$YXkal6pvp5uvMZRQbEzY1A$bIhPaV/wQ3d+oOUqCC2uSzz2AbFN0RD+6s5uT2T8bJc","subject":"a1"}],` +
+	want := `{"master_key":"{env.GATEHOUSE_KEY}","previous_master_keys":["{env.GATEHOUSE_KEY_BEFORE}"],"services":[{"accounts":[{"claims":{"address":{"country":"JP"},"email":"alice@example.com","email_verified":true,"phone_number":"+81-3-0000-0000"},"disabled":true,"name":"alice","password_hash":"$argon2id$v=19$m=19456,t=2,p=1$YXkal6pvp5uvMZRQbEzY1A$bIhPaV/wQ3d+oOUqCC2uSzz2AbFN0RD+6s5uT2T8bJc","subject":"a1"}],` +
 		`"clients":[{"client_id":"web","settings":{"clientSecret":"{env.WEB_SECRET}","redirectUris":["https://app.example.com/cb","https://app.example.com/cb2"]}},` +
 		`{"client_id":"spa","settings":{"defaultMaxAge":3600,"redirectUris":["http://localhost:3000/"]}}],` +
 		`"settings":{"accessTokenDuration":600,"issuer":"https://as.example.com","pkceRequired":false,"serviceName":"An Example","supportedGrantTypes":["AUTHORIZATION_CODE","CLIENT_CREDENTIALS"],"supportedScopes":[{"name":"openid"},{"description":"See your orders","name":"orders:read"}]}},` +
@@ -112,12 +112,18 @@ func TestAdaptServer(t *testing.T) {
 		grants_path /mine
 		templates /etc/pages
 		session_duration 1d
+		people 100
+		machines 200 300
+		queue_timeout 500ms
+		body_timeout 2s
+		request_timeout 1m
 	}
 }`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"consent_path":"/allow","grants_path":"/mine","handler":"gatehouse_server","issuer":"https://as.example.com","login_path":"/signin","session_duration":86400000000000,"templates":"/etc/pages"}`
+	want := `{"body_timeout":2000000000,"consent_path":"/allow","grants_path":"/mine","handler":"gatehouse_server","issuer":"https://as.example.com","login_path":"/signin",` +
+		`"machines":{"at_once":200,"waiting":300},"people":{"at_once":100},"queue_timeout":500000000,"request_timeout":60000000000,"session_duration":86400000000000,"templates":"/etc/pages"}`
 	if diff := cmp.Diff(want, path(t, config, "apps", "http", "servers", "srv0", "routes", 0, "handle", 0)); diff != "" {
 		t.Error(diff)
 	}
@@ -169,6 +175,7 @@ func TestAdaptErrors(t *testing.T) {
 		"unknown storage":        {"{\n\tgatehouse {\n\t\tstorage floppy\n\t}\n}", "gatehouse.storage.floppy", ":3"},
 		"sqlite with two paths":  {"{\n\tgatehouse {\n\t\tstorage sqlite a b\n\t}\n}", "at most one path", ":3"},
 		"master_key without key": {"{\n\tgatehouse {\n\t\tmaster_key\n\t}\n}", "64 hexadecimal digits", ":3"},
+		"master_key twice":       {"{\n\tgatehouse {\n\t\tmaster_key a\n\t\tmaster_key b\n\t}\n}", "expected one option", ":4"},
 		"argument to service":    {"{\n\tgatehouse {\n\t\tservice x {\n\t\t}\n\t}\n}", `expected a block, not "x"`, ":3"},
 		"service without issuer": {"{\n\tgatehouse {\n\t\tservice {\n\t\t\tservice_name x\n\t\t}\n\t}\n}", "issuer is required", ":5"},
 		"unknown setting":        {service("\t\t\tcolour red"), `unknown setting "colour"; expected one of issuer, service_name`, ":5"},
@@ -193,6 +200,8 @@ func TestAdaptErrors(t *testing.T) {
 		"server option no value":  {global + ":1 {\n\tgatehouse_server {\n\t\tlogin_path\n\t}\n}", "login_path: expected one value", ":11"},
 		"server path no slash":    {global + ":1 {\n\tgatehouse_server {\n\t\tlogin_path x\n\t}\n}", "begins with a slash", ":11"},
 		"server bad duration":     {global + ":1 {\n\tgatehouse_server {\n\t\tsession_duration x\n\t}\n}", "session_duration: expected a duration", ":11"},
+		"server no lane":          {global + ":1 {\n\tgatehouse_server {\n\t\tpeople 0\n\t}\n}", "people: expected a number from 1", ":11"},
+		"server wide lane":        {global + ":1 {\n\tgatehouse_server {\n\t\tmachines 1 2 3\n\t}\n}", "machines: expected how many requests at once", ":11"},
 		"bearer argument":         {global + ":1 {\n\tgatehouse_bearer x\n}", `expected a block, not "x"`, ":10"},
 		"bearer unknown option":   {global + ":1 {\n\tgatehouse_bearer {\n\t\tscope a\n\t}\n}", `unknown option "scope"; expected introspectors, issuer, scopes`, ":11"},
 		"bearer no scopes":        {global + ":1 {\n\tgatehouse_bearer {\n\t\tscopes\n\t}\n}", "scopes: expected at least one value", ":11"},
@@ -220,6 +229,7 @@ func TestAdaptErrors(t *testing.T) {
 func TestThreat35OddConfiguration(t *testing.T) {
 	for name, c := range map[string]struct{ config, want string }{
 		"no service":         {`{"apps":{"gatehouse":{}}}`, "neither a service nor an introspector is declared"},
+		"previous keys":      {`{"apps":{"gatehouse":{"previous_master_keys":["x"],"services":[{"settings":{"issuer":"https://a"}}]}}}`, "expected master_key"},
 		"unknown member":     {`{"apps":{"gatehouse":{"service":[]}}}`, "service"},
 		"unknown setting":    {`{"apps":{"gatehouse":{"services":[{"settings":{"issuer":"https://a","x":1}}]}}}`, `unknown setting "x"`},
 		"bad setting":        {`{"apps":{"gatehouse":{"services":[{"settings":{"issuer":"http://a"}}]}}}`, "https"},

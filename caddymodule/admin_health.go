@@ -13,8 +13,11 @@ const healthTimeout = 2 * time.Second
 
 // health is how everything stands.
 type health struct {
-	OK            bool                 `json:"ok"`
-	Store         string               `json:"store,omitempty"` // ok, or what is wrong
+	OK    bool   `json:"ok"`
+	Store string `json:"store,omitempty"` // ok, or what is wrong
+	// Keys says why keys that another node has changed cannot be read here. Those
+	// in memory go on, so that it does not count: all nodes may have it at once.
+	Keys          string               `json:"keys,omitempty"`
 	Introspectors []introspectorHealth `json:"introspectors,omitempty"`
 }
 
@@ -40,6 +43,11 @@ func (a *adminAPI) health(w http.ResponseWriter, r *http.Request) error {
 			answer.OK, answer.Store = false, err.Error()
 		} else {
 			answer.Store = "ok"
+		}
+	}
+	if a.app.engine != nil {
+		if err := a.app.engine.KeysError(); err != nil {
+			answer.Keys = err.Error()
 		}
 	}
 	for _, i := range distinct(a.app.reserved) {

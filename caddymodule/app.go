@@ -41,6 +41,9 @@ type App struct {
 	// or {file./run/secrets/key}. Default: a file beside the database, made at
 	// first start, readable by its owner alone.
 	MasterKey string `json:"master_key,omitempty"`
+	// PreviousMasterKeys open what was encrypted with a master key before this
+	// one, or with the next one, until everything is under master_key.
+	PreviousMasterKeys []string `json:"previous_master_keys,omitempty"`
 	// Outbound bounds the requests that clients' settings lead to.
 	Outbound *Outbound `json:"outbound,omitempty"`
 	// Services are the issuers.
@@ -62,6 +65,7 @@ type App struct {
 	reserved     []*serving.Introspector // those that handlers ask
 	keys         *serving.Keys           // the gateway's; nil: nobody needs them
 	metrics      *metrics
+	lanes        laneCollector
 
 	starts  []func() error // what handlers do once everything is open
 	held    []func()       // what Cleanup gives back, last first
@@ -109,6 +113,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.events = events.(*caddyevents.App)
 	if len(a.Services) == 0 && len(a.IntrospectorList) == 0 {
 		return errors.New("gatehouse: neither a service nor an introspector is declared")
+	}
+	if a.MasterKey == "" && len(a.PreviousMasterKeys) > 0 {
+		return errors.New("previous_master_keys: expected master_key beside them; those of the key file are lines of it")
 	}
 	if err := a.Outbound.check(); err != nil {
 		return err

@@ -23,7 +23,7 @@ func init() {
 //
 //	gatehouse {
 //		storage <module> [<args...>]
-//		master_key <hex or placeholder>
+//		master_key <hex or placeholder> [<previous...>]
 //		outbound {
 //			allow    <range...>
 //			trust    <file...>
@@ -75,9 +75,11 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 		case "master_key":
-			if !d.AllArgs(&a.MasterKey) {
-				return d.Err("master_key: expected 64 hexadecimal digits, or a placeholder for them")
+			keys := d.RemainingArgs()
+			if len(keys) == 0 || a.MasterKey != "" {
+				return d.Err("master_key: expected one option with 64 hexadecimal digits, or a placeholder for them, and then any previous keys")
 			}
+			a.MasterKey, a.PreviousMasterKeys = keys[0], keys[1:]
 		case "outbound":
 			if a.Outbound != nil {
 				return d.Err("outbound: the option is there twice")

@@ -25,7 +25,8 @@ or without one. A running server follows within a second.`,
 			cmd.PersistentFlags().StringP("config", "c", "", "Configuration file (default: Caddyfile in this folder)")
 			cmd.PersistentFlags().StringP("adapter", "a", "", "Name of config adapter to apply")
 			cmd.PersistentFlags().String("issuer", "", "The service; may be left out when there is only one")
-			cmd.AddCommand(serviceCommand(), userCommand(), keyCommand())
+			cmd.AddCommand(serviceCommand(), userCommand(), keyCommand(), doctorCommand(),
+				exportCommand(), importCommand(), backupCommand(), moveCommand())
 		},
 	})
 }
@@ -69,7 +70,12 @@ func appFromFlags(cmd *cobra.Command) (*App, error) {
 	if _, err := os.Stat(file); err != nil {
 		return nil, fmt.Errorf("which configuration? give --config: %w", err)
 	}
-	raw, _, _, err := caddycmd.LoadConfig(file, flag(cmd, "adapter"))
+	return readApp(file, flag(cmd, "adapter"))
+}
+
+// readApp reads the app out of a configuration.
+func readApp(file, adapter string) (*App, error) {
+	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func keyCommand() *cobra.Command {
 		cmd.Flags().String("announce", defaultAnnounce.String(), "How long the new keys are published before they sign")
 		cmd.Flags().String("overlap", "", "How long the old keys verify after that; by default as long as tokens live")
 	}
-	key.AddCommand(rotate, take, &cobra.Command{
+	key.AddCommand(rotate, take, masterKeyCommand(), &cobra.Command{
 		Use: "list", Short: "Lists the signing keys", Args: cobra.NoArgs,
 		RunE: atDesk(keyList),
 	})
@@ -83,12 +83,11 @@ func replaceKeys(ctx context.Context, d *desk, cmd *cobra.Command, replace func(
 		}
 		overlap = &duration
 	}
-	master, err := d.app.masterKey(ctx, d.store)
-	if err != nil {
-		return fmt.Errorf("master key: %w", err)
+	if err := d.app.openMasterKeys(ctx, d.store); err != nil {
+		return err
 	}
 	e, err := engine.New(ctx, engine.Options{
-		Store: d.store, MasterKey: master, Services: []engine.Declaration{{Service: *d.service}},
+		Store: d.store, MasterKeys: d.app.masterKeys, Services: []engine.Declaration{{Service: *d.service}},
 	})
 	if err != nil {
 		return err

@@ -1,11 +1,13 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,39 +21,95 @@ import (
 // masterKeyFile is the key's name beside the database.
 const masterKeyFile = "gatehouse.key"
 
-// masterKey finds the master key: the one given, or the file beside the
-// database, which is made for a new database and for no other.
-func (a *App) masterKey(ctx context.Context, st store.Store) (key engine.MasterKey, err error) {
-	if a.MasterKey != "" {
-		text, err := resolve(a.MasterKey)
-		if err != nil {
-			return key, err
+const (
+	// maxMasterKeys bounds the keys that are tried on what is sealed.
+	maxMasterKeys = 16
+	// maxMasterKeyFile bounds the file, in bytes.
+	maxMasterKeyFile = 4096
+)
+
+// openMasterKeys makes sure that there is a master key: the file beside the
+// database is made for a new database, and for no other.
+func (a *App) openMasterKeys(ctx context.Context, st store.Store) error {
+	_, err := a.masterKeys()
+	if a.MasterKey == "" && errors.Is(err, fs.ErrNotExist) {
+		made := a.newMasterKey(ctx, st)
+		if _, err = a.masterKeys(); err != nil { // else another process may have made it
+			err = cmp.Or(made, err)
 		}
-		return parseMasterKey(text)
-	}
-	if a.storage.Folder() == "" {
-		return key, errors.New("this storage needs master_key")
-	}
-	path := filepath.Join(a.storage.Folder(), masterKeyFile)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return a.newMasterKey(ctx, st, path)
 	}
 	if err != nil {
-		return key, err
+		return fmt.Errorf("master key: %w", err)
 	}
-	if key, err = parseMasterKey(string(text)); err != nil {
-		return key, fmt.Errorf("%s: %w", path, err)
-	}
-	return key, checkMode(path)
+	return nil
 }
+
+// masterKeys reads the master keys, the current one first: those given, or the
+// lines of the file beside the database. It is safe for concurrent use.
+func (a *App) masterKeys() ([]engine.MasterKey, error) {
+	if a.MasterKey != "" {
+		return a.givenMasterKeys()
+	}
+	if a.storage.Folder() == "" {
+		return nil, errors.New("this storage needs master_key")
+	}
+	return readMasterKeys(a.masterKeyPath())
+}
+
+func (a *App) masterKeyPath() string { return filepath.Join(a.storage.Folder(), masterKeyFile) }
 
 // masterKeySource says where the master key comes from, for errors.
 func (a *App) masterKeySource() string {
 	if a.MasterKey != "" {
 		return "the option master_key"
 	}
-	return filepath.Join(a.storage.Folder(), masterKeyFile)
+	return a.masterKeyPath()
+}
+
+func (a *App) givenMasterKeys() (keys []engine.MasterKey, err error) {
+	for _, given := range append([]string{a.MasterKey}, a.PreviousMasterKeys...) {
+		text, err := resolve(given)
+		if err != nil {
+			return nil, err
+		}
+		key, err := parseMasterKey(text)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, boundMasterKeys(keys)
+}
+
+// readMasterKeys reads a file with a key a line.
+func readMasterKeys(path string) (keys []engine.MasterKey, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxMasterKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(strings.TrimSpace(string(text))) {
+		key, err := parseMasterKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%s is empty: expected 64 hexadecimal digits a line", path)
+	}
+	return keys, errors.Join(boundMasterKeys(keys), checkMode(path))
+}
+
+func boundMasterKeys(keys []engine.MasterKey) error {
+	if len(keys) > maxMasterKeys {
+		return fmt.Errorf("there are more than %d master keys: remove those that nothing is under", maxMasterKeys)
+	}
+	return nil
 }
 
 // checkMode refuses a key that others on this machine can read.
@@ -71,51 +129,101 @@ func parseMasterKey(text string) (key engine.MasterKey, err error) {
 	if err != nil || len(raw) != len(key) {
 		return key, fmt.Errorf("expected %d hexadecimal digits", 2*len(key))
 	}
-	copy(key[:], raw)
-	return key, nil
+	return engine.MasterKey(raw), nil
 }
 
-// newMasterKey makes the key file. It does not when the database holds keys:
-// those were sealed under a key that is missing now.
-func (a *App) newMasterKey(ctx context.Context, st store.Store, path string) (key engine.MasterKey, err error) {
+// drawMasterKey returns a new key.
+func drawMasterKey() (key engine.MasterKey, err error) {
+	_, err = rand.Read(key[:])
+	return key, err
+}
+
+// newMasterKey makes the key file. It does not when the database holds anything
+// sealed: that is under a key which is missing now.
+func (a *App) newMasterKey(ctx context.Context, st store.Store) error {
+	sealed, err := a.holdsSealed(ctx, st)
+	if err != nil {
+		return err
+	}
+	if sealed {
+		return fmt.Errorf("%s is missing, and the database cannot be opened without it: restore it, or give master_key", a.masterKeyPath())
+	}
+	key, err := drawMasterKey()
+	if err != nil {
+		return err
+	}
+	err = writeOnce(a.masterKeyPath(), masterKeyLines(key))
+	if errors.Is(err, fs.ErrExist) { // another process was first
+		return nil
+	}
+	return err
+}
+
+// holdsSealed reports whether the store has a root, as every one has since there
+// are roots, or keys of a service.
+func (a *App) holdsSealed(ctx context.Context, st store.Store) (bool, error) {
+	rooted, err := engine.Rooted(ctx, st)
+	if rooted || err != nil {
+		return rooted, err
+	}
 	for _, d := range a.declarations {
 		id, err := st.EnsureService(ctx, d.Service.Issuer)
 		if err != nil {
-			return key, err
+			return false, err
 		}
-		sealed, err := st.Keys(ctx, id)
-		if err != nil {
-			return key, err
-		}
-		if len(sealed) > 0 {
-			return key, fmt.Errorf("%s is missing, and the database cannot be opened without it: restore it, or give master_key", path)
+		if sealed, err := st.Keys(ctx, id); err != nil || len(sealed) > 0 {
+			return true, err
 		}
 	}
-	if _, err := rand.Read(key[:]); err != nil {
-		return key, err
+	return false, nil
+}
+
+// masterKeyLines is the content of a key file.
+func masterKeyLines(keys ...engine.MasterKey) string {
+	var lines strings.Builder
+	for _, key := range keys {
+		lines.WriteString(hex.EncodeToString(key[:]) + "\n")
 	}
-	err = writeOnce(path, hex.EncodeToString(key[:])+"\n")
-	if errors.Is(err, fs.ErrExist) { // another process was first
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return key, err
-		}
-		return parseMasterKey(string(text))
-	}
-	return key, err
+	return lines.String()
 }
 
 // writeOnce makes a file that only its owner can read, whole or not at all.
 // fs.ErrExist: there is one.
 func writeOnce(path, text string) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".gatehouse-*") // mode 0600
+	draft, err := writeDraft(path, text)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+	defer os.Remove(draft)
+	return os.Link(draft, path)
+}
+
+// writeOver replaces a file by one that only its owner, who stays the same, can
+// read: whole and for good, or not at all.
+func writeOver(path, text string) error {
+	info, err := os.Stat(path)
+	if err != nil {
 		return err
 	}
-	return os.Link(file.Name(), path)
+	draft, err := writeDraft(path, text)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(keepOwner(draft, info), os.Rename(draft, path)); err != nil {
+		return errors.Join(err, os.Remove(draft))
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// writeDraft writes a file with a name of its own beside path.
+func writeDraft(path, text string) (name string, err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), ".gatehouse-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = file.WriteString(text)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return file.Name(), nil
 }

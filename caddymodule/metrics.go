@@ -14,6 +14,7 @@ import (
 type metrics struct {
 	events   *prometheus.CounterVec
 	refusals *prometheus.CounterVec
+	away     *prometheus.CounterVec
 }
 
 // Labels are bounded: issuers, realms and operations are ours, grant types,
@@ -22,12 +23,16 @@ func newMetrics() *metrics {
 	return &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "gatehouse", Name: "events_total",
-			Help: "What the engine did: issued, refused, revoked, reuse_detected, registered, logged_out, logout_failed.",
+			Help: "What the engine did: issued, refused, revoked, reuse_detected, registered, logged_out, logout_failed, keys_failed.",
 		}, []string{"issuer", "event", "operation", "grant_type", "code"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "gatehouse", Name: "refusals_total",
 			Help: "Requests that the gateway refused, by realm and reason.",
 		}, []string{"realm", "reason"}),
+		away: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "gatehouse", Name: "turned_away_total",
+			Help: "Requests that a server answered with 503 since too many were there.",
+		}, []string{"issuer", "lane"}),
 	}
 }
 
@@ -56,8 +61,8 @@ func (a *App) Refused(realm string, reason introspect.Reason) {
 }
 
 // register adds the collectors to a configuration's registry.
-func (m *metrics) register(registry *prometheus.Registry, introspectors []*serving.Introspector) {
-	registry.MustRegister(m.events, m.refusals, cacheCollector(distinct(introspectors)))
+func (m *metrics) register(registry *prometheus.Registry, introspectors []*serving.Introspector, lanes laneCollector) {
+	registry.MustRegister(m.events, m.refusals, m.away, cacheCollector(distinct(introspectors)), lanes)
 }
 
 // distinct keeps one introspector of each open cache.

@@ -26,6 +26,7 @@ var eventNames = map[model.EventKind]string{
 	model.EventRegistered:    "gatehouse_registered",
 	model.EventLoggedOut:     "gatehouse_logged_out",
 	model.EventLogoutFailed:  "gatehouse_logout_failed",
+	model.EventKeysFailed:    "gatehouse_keys_failed",
 }
 
 // observe is called for every event, by many requests at once.
@@ -48,7 +49,7 @@ func (o *observer) log(issuer string, e model.Event) {
 	switch e.Kind {
 	case model.EventIssued:
 		level = zap.DebugLevel
-	case model.EventReuseDetected, model.EventLogoutFailed:
+	case model.EventReuseDetected, model.EventLogoutFailed, model.EventKeysFailed:
 		level = zap.WarnLevel
 	}
 	entry := o.logger.Check(level, string(e.Kind))

@@ -27,6 +27,7 @@ type shared struct {
 	caches  map[introspectKey]*sharedCache
 	clients map[model.ID]map[model.ID][32]byte // service, client: digest of its settings
 	guards  map[model.ID]*login.Guard
+	hashers *login.Hashers
 }
 
 // introspectKey tells caches apart. introspect.Options hold a clock, which
@@ -48,7 +49,7 @@ func newShared(st store.Store) *shared {
 	return &shared{
 		store:  st,
 		caches: map[introspectKey]*sharedCache{}, clients: map[model.ID]map[model.ID][32]byte{},
-		guards: map[model.ID]*login.Guard{},
+		guards: map[model.ID]*login.Guard{}, hashers: login.NewHashers(),
 	}
 }
 
@@ -61,7 +62,7 @@ func (s *shared) guard(service model.ID) *login.Guard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.guards[service] == nil {
-		s.guards[service] = login.NewGuard()
+		s.guards[service] = login.NewGuard(s.hashers)
 	}
 	return s.guards[service]
 }
@@ -116,10 +117,8 @@ func follow(cache *introspect.Cache, service model.ID, c model.Change) {
 		v.Kind = introspect.RevokeClient
 	case model.ChangeSubjectRevoked, model.ChangeAccount:
 		v.Kind = introspect.RevokeSubject
-	case model.ChangeKeys:
+	default: // also what this version does not know
 		v.Kind = introspect.RevokeService
-	default:
-		return
 	}
 	cache.Revoke(v)
 }

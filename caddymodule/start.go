@@ -28,16 +28,15 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 		if err := a.openIntrospectors(ctx, nil, nil); err != nil {
 			return nil, err
 		}
-		a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved)
+		a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved, a.lanes)
 		return &serving.State{}, nil
 	}
 	shared, err := a.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	master, err := a.masterKey(ctx, shared.store)
-	if err != nil {
-		return nil, fmt.Errorf("master key: %w", err)
+	if err := a.openMasterKeys(ctx, shared.store); err != nil {
+		return nil, err
 	}
 	state := &serving.State{Store: shared.store, Accounts: map[model.ID]*login.Accounts{}}
 	observer := &observer{metrics: a.metrics, events: a.events, ctx: a.ctx, logger: a.logger, issuers: map[model.ID]string{}}
@@ -48,7 +47,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	a.held = append(a.held, outbound.Close)
 	state.Fetch = outbound
 	state.Engine, err = engine.New(ctx, engine.Options{
-		Store: shared.store, MasterKey: master, Services: a.declarations,
+		Store: shared.store, MasterKeys: a.masterKeys, Services: a.declarations,
 		Subjects: subjects(state.Accounts), Observe: observer.observe, Fetch: outbound,
 	})
 	if errors.Is(err, engine.ErrWrongMasterKey) {
@@ -76,7 +75,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	if err := a.openIntrospectors(ctx, shared, state); err != nil {
 		return nil, err
 	}
-	a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved)
+	a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved, a.lanes)
 	return state, nil
 }
 

@@ -102,9 +102,19 @@ func (s *SQLite) Open(ctx context.Context) (store.Store, error) {
 	return st, nil
 }
 
+// OpenAsIs opens the file to look at it.
+func (s *SQLite) OpenAsIs(ctx context.Context) (store.Store, error) {
+	st, err := sqlite.Open(ctx, sqlite.Options{Path: s.path, AsIs: true})
+	if err != nil {
+		return nil, fmt.Errorf("storage sqlite: %w", err)
+	}
+	return st, nil
+}
+
 // Interface guards
 var (
 	_ Storage               = (*SQLite)(nil)
+	_ asItIs                = (*SQLite)(nil)
 	_ caddy.Provisioner     = (*SQLite)(nil)
 	_ caddyfile.Unmarshaler = (*SQLite)(nil)
 )

@@ -28,6 +28,7 @@ var examples = map[string]func(*testing.T, *server){
 	"web-application":         webApplication,
 	"browser-app":             nil, // TestBrowserApp
 	"docker":                  nil, // TestExamplesAreValid: its Caddyfile
+	"postgres":                nil, // TestPostgreSQLExample
 	"systemd":                 nil, // TestSystemdUnit
 }
 

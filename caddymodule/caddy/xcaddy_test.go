@@ -92,7 +92,7 @@ func TestExamplesAreValid(t *testing.T) {
 			if name == filepath.Join("examples", "rate-limit", "Caddyfile") {
 				s.binary = buildExample(t, "rate-limit") // it has another module in it
 			}
-			s.env = append(s.env, "API_CLIENT_SECRET=a-secret-for-the-test")
+			s.env = append(s.env, "API_CLIENT_SECRET=a-secret-for-the-test", "DATABASE_URL=postgres://localhost/none", "GATEHOUSE_MASTER_KEY="+nodesKey)
 			out, errs, err := s.command("", "adapt", "--config", file, "--validate")
 			if err != nil || strings.Contains(errs, `"level":"warn"`) || !strings.HasPrefix(out, "{") {
 				t.Errorf("adapt: %v %s", err, errs)

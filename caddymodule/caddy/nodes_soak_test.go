@@ -1,0 +1,119 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// soakTime is how long the soak lasts, which GATEHOUSE_SOAK lengthens.
+func soakTime(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("GATEHOUSE_SOAK")
+	if text == "" {
+		return 24 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// brief lets everything be over within seconds: an hour compressed.
+const brief = "access_token_duration 2s\nrefresh_token_duration 4s\nauthorization_code_duration 2s"
+
+// soaked is what a server holds at a moment.
+type soaked struct {
+	usage
+	disk int // bytes of SQLite's files
+}
+
+// TestSoak: what a server holds, with SQLite or as a node with PostgreSQL, is in
+// the last third of the time what it was in the second, while tokens, sign-ins
+// and revocations come and go: memory, goroutines, files, and SQLite's own.
+func TestSoak(t *testing.T) {
+	local := startOwn(t, caddyfile(t, "service", brief))
+	servers := map[string]*server{"SQLite": local, "PostgreSQL": startNodes(t, 1, "service", brief).nodes[0]}
+	ctx, cancel := context.WithCancel(t.Context())
+	var rounds atomic.Int64
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+	for _, s := range servers {
+		for range 4 {
+			workers.Go(func() {
+				for ctx.Err() == nil {
+					if err := s.round(rounds.Add(1)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	third := soakTime(t) / 3
+	second, last := map[string]soaked{}, map[string]soaked{}
+	for start := time.Now(); time.Since(start) < 3*third && !t.Failed(); time.Sleep(third / 16) {
+		for name, s := range servers {
+			s.person(t).signIn("openid offline_access orders:read")
+			now := soaked{usage: s.use()}
+			if s == local {
+				now.disk = sizeOf(s.database()) + sizeOf(s.database()+"-wal")
+			}
+			switch elapsed := time.Since(start); {
+			case elapsed > 2*third:
+				last[name] = last[name].most(now)
+			case elapsed > third:
+				second[name] = second[name].most(now)
+			}
+		}
+	}
+	t.Logf("%d tokens", rounds.Load())
+	for name := range servers {
+		before, now := second[name], last[name]
+		t.Logf("%s: at most in the second third %+v, in the last %+v", name, before, now)
+		if now.heap > before.heap*5/4+8<<20 || now.goroutines > before.goroutines+50 || now.files > before.files+20 || now.disk > before.disk*5/4+4<<20 {
+			t.Errorf("%s: from %+v to %+v", name, before, now)
+		}
+	}
+}
+
+// round gets a token, uses it, and revokes one in ten.
+func (s *server) round(n int64) error {
+	client := []string{"Authorization", basic(demo, demoSecret)}
+	issued, err := try(plain, http.MethodPost, s.as+"/token", form("grant_type", "client_credentials", "scope", "orders:read"), client...)
+	if err != nil || issued.status != http.StatusOK {
+		return fmt.Errorf("a token: %v %+v", err, issued)
+	}
+	token := issued.text(s.t, "access_token")
+	if r, err := try(plain, http.MethodGet, s.api+"/orders", "", "Authorization", "Bearer "+token); err != nil || r.status != http.StatusOK && r.status != http.StatusUnauthorized {
+		return fmt.Errorf("the API: %v %+v", err, r) // 401: the machine was busy until it had expired
+	}
+	if n%10 > 0 {
+		return nil
+	}
+	if r, err := try(plain, http.MethodPost, s.as+"/revoke", form("token", token), client...); err != nil || r.status != http.StatusOK {
+		return fmt.Errorf("revoking: %v %+v", err, r)
+	}
+	return nil
+}
+
+// most is the larger of each.
+func (a soaked) most(b soaked) soaked {
+	return soaked{usage{max(a.goroutines, b.goroutines), max(a.files, b.files), max(a.heap, b.heap)}, max(a.disk, b.disk)}
+}
+
+// sizeOf is the size of a file, 0 when there is none.
+func sizeOf(path string) int {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return int(info.Size())
+}

@@ -1,0 +1,107 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/archive"
+)
+
+func importCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "import <file>", Short: "Loads an exported file into an empty storage, or beside other services", Args: cobra.ExactArgs(1),
+		Long: `Reads the file to its end first, and refuses it when it was cut or changed, when
+the master key does not open what is encrypted in it, or when the storage has one
+of its services or ids: they are kept, and nothing is merged.
+
+The master key of the exported storage must be there before: as master_key, or as
+the key file beside the database. A service can be used once all of it is loaded.
+An import that was interrupted is begun again.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return atVault(func(ctx context.Context, v *vault) error { return importRows(ctx, v, args[0]) })(cmd, nil)
+		},
+	}
+}
+
+func importRows(ctx context.Context, v *vault, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	plan, err := archive.Verify(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := v.opens(ctx, exported{file}); err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	rows, err := plan.Import(ctx, v.store, file, func(name string, a, b []byte) (bool, error) {
+		return engine.SameSecret(v.app.masterKeys, name, a, b)
+	})
+	if errors.Is(err, archive.ErrTaken) || errors.Is(err, archive.ErrLoading) {
+		return err
+	}
+	if err != nil {
+		return again(err)
+	}
+	say(v.cmd, "imported %d rows of %d services\n", rows, len(plan.Services))
+	return nil
+}
+
+// opens fails unless the master keys of a configuration open all that is sealed.
+func (v *vault) opens(ctx context.Context, sealed engine.Vault) error {
+	now, err := engine.Survey(ctx, sealed, v.app.masterKeys)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the master key must be there first: copy it to %s, or give master_key (%w)", v.app.masterKeyPath(), err)
+	}
+	if err != nil {
+		return err
+	}
+	if now.Unopened > 0 {
+		return fmt.Errorf("%w: the master key from %s does not open %d of %d encrypted values, the first of them %s",
+			engine.ErrWrongMasterKey, v.app.masterKeySource(), now.Unopened, now.Unopened+now.Current+now.Previous, now.First)
+	}
+	return nil
+}
+
+// exported is a file of rows as a vault that is only looked at.
+type exported struct{ file io.ReadSeeker }
+
+// Rows is part of engine.Vault.
+func (e exported) Rows(_ context.Context, _ model.ID, f func(store.Row) error) error {
+	if _, err := e.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	r, err := archive.NewReader(e.file)
+	if err != nil {
+		return err
+	}
+	for {
+		row, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f(row); err != nil {
+			return err
+		}
+	}
+}
+
+// Write is part of engine.Vault.
+func (exported) Write(context.Context, ...store.Step) error { return fs.ErrPermission }

@@ -1,0 +1,207 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres"
+	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
+)
+
+func moveCommand() *cobra.Command {
+	move := &cobra.Command{
+		Use: "move --to <configuration>", Short: "Moves everything from SQLite to the storage of another configuration, while servers run", Args: cobra.NoArgs,
+		Long: `Copies what the storage of --config holds into the empty storage of --to, follows
+what changes meanwhile, and then lets nobody write for a moment in which the last
+changes are copied and both sides are counted. From then on the old database
+takes nothing more: servers read from it, and answer what must be written with
+503 until they have the new configuration. Reload all of them at once; --reload
+does it with the one that the admin endpoint of --config names.
+
+The new configuration needs the same master key: as master_key, since the key file
+beside a SQLite database is not looked for by other storages.
+
+Whenever it fails or is interrupted before that moment is over, servers go on as
+before, and it can be run again: it removes what it has left. It does not have to
+be stopped by you, but --cancel removes what a move that was killed has left in
+the old database.`,
+		RunE: moveRun,
+	}
+	move.Flags().String("to", "", "The configuration with the new storage")
+	move.Flags().String("read-only", "30s", "How long nobody may be able to write before it gives up")
+	move.Flags().Bool("reload", false, "Load the new configuration into the running server at the end")
+	move.Flags().Bool("cancel", false, "Remove what a move that was killed has left in the old database")
+	return move
+}
+
+func moveRun(cmd *cobra.Command, _ []string) error {
+	return atVault(func(ctx context.Context, v *vault) error {
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		from, ok := v.store.(*sqlite.Store)
+		if !ok {
+			return errors.New("only SQLite can be moved from")
+		}
+		if cancel, _ := cmd.Flags().GetBool("cancel"); cancel {
+			if err := from.CancelMove(ctx); err != nil {
+				return err
+			}
+			say(cmd, "nothing of a move is left in the old database\n")
+			return nil
+		}
+		return move(ctx, v, from)
+	})(cmd, nil)
+}
+
+// unswept is what storages implement that can be moved to: a row that the store
+// removes by itself would be missed when both sides are counted.
+type unswept interface {
+	// OpenUnswept opens the storage without its sweeper.
+	OpenUnswept(ctx context.Context) (store.Store, error)
+}
+
+// OpenUnswept is part of unswept.
+func (s *SQLite) OpenUnswept(ctx context.Context) (store.Store, error) {
+	return sqlite.Open(ctx, sqlite.Options{Path: s.path, SweepInterval: -1})
+}
+
+// OpenUnswept is part of unswept.
+func (p *Postgres) OpenUnswept(ctx context.Context) (store.Store, error) {
+	return postgres.Open(ctx, postgres.Options{DSN: p.dsn, SweepInterval: -1, Report: report})
+}
+
+func move(ctx context.Context, v *vault, from *sqlite.Store) error {
+	readOnly, err := caddy.ParseDuration(flag(v.cmd, "read-only"))
+	if err != nil || readOnly <= 0 {
+		return fmt.Errorf("--read-only: expected a duration such as 30s")
+	}
+	target, err := v.destination(ctx)
+	if err != nil {
+		return err
+	}
+	reload, _ := v.cmd.Flags().GetBool("reload")
+	admin := ""
+	if reload {
+		if admin, err = adminAddress(v.cmd); err != nil {
+			return err
+		}
+	}
+	to, err := target.app.storage.(unswept).OpenUnswept(ctx)
+	if err != nil {
+		return err
+	}
+	moved, err := from.Move(ctx, sqlite.MoveOptions{To: to, ReadOnly: readOnly, Report: func(stage sqlite.MoveStage, rows int64) {
+		say(v.cmd, "%s\n", stageText(stage, rows))
+	}})
+	over := time.Now()
+	if err := errors.Join(err, to.Close()); err != nil {
+		return err
+	}
+	say(v.cmd, "moved; nobody could write for %s\n", moved.ReadOnly.Round(time.Millisecond))
+	if !reload {
+		say(v.cmd, "until they are reloaded, servers only read; run at once: caddy reload --config %s\n", flag(v.cmd, "to"))
+		return nil
+	}
+	if err := target.load(v.cmd, admin); err != nil {
+		return fmt.Errorf("everything has moved, but the server did not take the new configuration, and only reads until it does: %w", err)
+	}
+	say(v.cmd, "reloaded; nobody could write for %s\n", (moved.ReadOnly + time.Since(over)).Round(time.Millisecond))
+	return nil
+}
+
+// destination is the configuration that names the storage to move to.
+type destination struct {
+	app  *App
+	file string
+}
+
+// destination reads the new configuration and looks whether it can take over.
+func (v *vault) destination(ctx context.Context) (*destination, error) {
+	file := flag(v.cmd, "to")
+	if file == "" {
+		return nil, errors.New("where to? give the configuration with the new storage: --to")
+	}
+	app, err := readApp(file, flag(v.cmd, "adapter"))
+	if err != nil {
+		return nil, err
+	}
+	caddyCtx, cancel := caddy.NewContext(caddy.Context{Context: ctx})
+	defer cancel()
+	if err := app.loadStorage(caddyCtx); err != nil {
+		return nil, err
+	}
+	if _, ok := app.storage.(unswept); !ok {
+		return nil, errors.New("nothing can be moved to this storage")
+	}
+	if app.storage.Identity() == v.app.storage.Identity() {
+		return nil, fmt.Errorf("%s names the same storage", file)
+	}
+	if app.MasterKey == "" && v.app.MasterKey == "" && app.storage.Folder() == "" {
+		return nil, fmt.Errorf("%s needs the master key: master_key {file.%s}, or where you put it", file, v.app.masterKeyPath())
+	}
+	next := &vault{app: app, cmd: v.cmd}
+	if err := next.opens(ctx, v.rows); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return &destination{app, file}, nil
+}
+
+// load gives the new configuration to a running server.
+func (d *destination) load(cmd *cobra.Command, admin string) error {
+	config, _, _, err := caddycmd.LoadConfig(d.file, flag(cmd, "adapter"))
+	if err != nil {
+		return err
+	}
+	resp, err := caddycmd.AdminAPIRequest(admin, http.MethodPost, "/load", nil, bytes.NewReader(config))
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// adminAddress finds the admin endpoint of the running server, which must answer.
+func adminAddress(cmd *cobra.Command) (string, error) {
+	file := flag(cmd, "config")
+	if file == "" {
+		file = "Caddyfile"
+	}
+	admin, err := caddycmd.DetermineAdminAPIAddress("", nil, file, flag(cmd, "adapter"))
+	if err != nil {
+		return "", err
+	}
+	resp, err := caddycmd.AdminAPIRequest(admin, http.MethodGet, "/config/admin", nil, nil)
+	if err != nil {
+		return "", fmt.Errorf("--reload: no server answers at %s: %w", admin, err)
+	}
+	return admin, resp.Body.Close()
+}
+
+func stageText(stage sqlite.MoveStage, rows int64) string {
+	switch stage {
+	case sqlite.MoveJournal:
+		return "changes are noted from now on"
+	case sqlite.MoveCopy:
+		return fmt.Sprintf("copied %d rows", rows)
+	case sqlite.MoveFollow:
+		return fmt.Sprintf("followed %d changes", rows)
+	case sqlite.MoveHold:
+		return "nobody can write now"
+	case sqlite.MoveCompare:
+		return fmt.Sprintf("both sides have %d rows", rows)
+	case sqlite.MoveRefuse:
+		return "the old database takes no more"
+	}
+	return "the new storage has everything"
+}
