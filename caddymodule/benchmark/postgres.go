@@ -18,14 +18,14 @@ import (
 )
 
 // postgresSettings are all that differs from PostgreSQL's defaults: memory as its
-// manual recommends (§20.4.1), room for the WAL of a measurement, and timing.
-// Commits wait for the disk.
+// manual recommends (§20.4.1), room for the WAL of a measurement, and
+// connections. Commits wait for the disk.
 func postgresSettings() []string {
 	buffers := 1 << 20
 	if memory, err := strconv.Atoi(strings.TrimSuffix(fieldOf("/proc/meminfo", "MemTotal"), " kB")); err == nil {
 		buffers = memory / 4
 	}
-	return []string{fmt.Sprintf("shared_buffers=%dkB", buffers), "max_wal_size=4GB", "max_connections=200", "jit=off"}
+	return []string{fmt.Sprintf("shared_buffers=%dkB", buffers), "max_wal_size=4GB", "max_connections=200"}
 }
 
 // postgresServer is a PostgreSQL with a data folder of its own, on loopback.

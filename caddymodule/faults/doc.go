@@ -8,6 +8,7 @@
 // Gatehouse as child processes, and speak to it as clients do. The faulty
 // storage among them breaks one promise at a time, to show that Check finds it.
 //
-// Kills and cuts come 100 times, slower faults less often; GATEHOUSE_FAULTS is
-// another number than 100, and with -short it is 5. -seed moves the moments.
+// In .ci/run kills and cuts come 100 times, elsewhere 20 times, with -short 5
+// times, or as GATEHOUSE_FAULTS says; slower faults less often. -seed moves the
+// moments.
 package faults

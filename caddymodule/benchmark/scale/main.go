@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/benchmark/scale/measured"
 )
 
-//go:generate go test -run TestPageIsCurrent -update .
+//go:generate go test -run TestPageIsCurrent -update
 
 func main() {
 	a := assume()

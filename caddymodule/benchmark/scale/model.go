@@ -78,6 +78,15 @@ func (m *Model) Node(row string) float64 { return m.Of(row, "node_cpu_us") / 1e6
 // Database is how many seconds of PostgreSQL's processor an operation takes.
 func (m *Model) Database(row string) float64 { return m.Of(row, "postgres_cpu_us") / 1e6 }
 
+// Wrote is how much of rows or WAL an operation writes. A share of a row is what
+// nodes write by themselves now and then, and nobody's.
+func (m *Model) Wrote(row, name string) float64 {
+	if value := m.Of(row, name); value >= 0.1 {
+		return value
+	}
+	return 0
+}
+
 // Tokens is how many access tokens are in use at the peak: one a user who is there.
 func (m *Model) Tokens() float64 { return m.Checks / m.PerUser }
 
@@ -155,7 +164,7 @@ func (m *Model) Works() []Work {
 func (m *Model) work(name, row string, rate float64) Work {
 	return Work{
 		Name: name, Rate: rate, Node: rate * m.Node(row), Database: rate * m.Database(row),
-		WAL: rate * m.Of(row, "wal_bytes"), Written: rate * m.Of(row, "rows_written"),
+		WAL: rate * m.Wrote(row, "wal_bytes"), Written: rate * m.Wrote(row, "rows_written"),
 	}
 }
 
@@ -164,6 +173,10 @@ func (m *Model) Sum() Work { works := m.Works(); return works[len(works)-1] }
 
 // Engines is how many nodes do the work that is not the gateways'.
 func (m *Model) Engines() float64 { return max(2, m.nodes(m.Sum().Node)) }
+
+// Replicas is how many carry the introspections of the worst way to run the
+// gateways.
+func (m *Model) Replicas() float64 { return max(1, m.nodes(m.Uncached().Databases)) }
 
 // Argon2id is about what a password's hash and the sign-in pages cost, in seconds
 // of a processor.

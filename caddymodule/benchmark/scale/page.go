@@ -40,6 +40,9 @@ func write(out io.Writer, file measured.File, a Assumed) error {
 
 // count writes a number with three digits that count: 12,300.
 func count(v float64) string {
+	if v < 100 && v == math.Trunc(v) {
+		return fmt.Sprintf("%.0f", v)
+	}
 	if v < 100 {
 		return fixed(v, 2)
 	}

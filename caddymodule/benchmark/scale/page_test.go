@@ -50,7 +50,7 @@ func TestMissingNumbersAreNamed(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
-		{count(0), "0"}, {count(0.4567), "0.46"}, {count(12.3), "12"}, {count(100), "100"}, {count(12_345), "12,300"}, {count(99_950_000), "100,000,000"},
+		{count(0), "0"}, {count(0.4567), "0.46"}, {count(12.3), "12"}, {count(4), "4"}, {count(100), "100"}, {count(12_345), "12,300"}, {count(99_950_000), "100,000,000"},
 		{fixed(0.98765, 3), "0.988"}, {fixed(1.5, 3), "1.50"}, {fixed(1234, 3), "1234"},
 		{bytes(132), "132 bytes"}, {bytes(13_400_000_000), "13.4 GB"}, {bytes(2e15), "2000 TB"},
 		{percent(0.9723), "97.2 %"},

@@ -19,8 +19,8 @@ func (m *Model) Operations() []Operation {
 	} {
 		row := of[0]
 		list = append(list, Operation{
-			Name: of[1], Node: m.Node(row), Database: m.Database(row), WAL: m.Of(row, "wal_bytes"),
-			Written: m.Of(row, "rows_written"), Read: m.Of(row, "rows_read"), Rate: m.Of(row, "rate"), Lite: m.Of(row, "sqlite_rate"),
+			Name: of[1], Node: m.Node(row), Database: m.Database(row), WAL: m.Wrote(row, "wal_bytes"),
+			Written: m.Wrote(row, "rows_written"), Read: m.Of(row, "rows_read"), Rate: m.Of(row, "rate"), Lite: m.Of(row, "sqlite_rate"),
 		})
 	}
 	return list

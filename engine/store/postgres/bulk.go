@@ -21,7 +21,7 @@ type bulk struct {
 const insertTokens = `INSERT INTO access_tokens (service, id, grant_id, expires_at, hash, scopes, resources, jkt, x5t)
 	SELECT u.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])
 	AS u (service, id, grant_id, expires_at, hash, scopes, resources, jkt, x5t)
-	WHERE EXISTS (SELECT 1 FROM grants g WHERE g.id = u.grant_id AND g.service = u.service) RETURNING id`
+	WHERE EXISTS (SELECT 1 FROM grants g WHERE g.id = u.grant_id AND g.service = u.service OFFSET 0) RETURNING id`
 
 // inBulk takes the units of a batch that can be done together out of it.
 func (w *writers) inBulk(batch []*unit) (bulks []*bulk, rest []*unit) {

@@ -27,7 +27,10 @@ type feed struct {
 
 	mu   sync.Mutex // held while subscribers are called
 	last int64      // everything up to here has been given
-	name string
+	// ahead are numbers behind last that have been given: writers that commit one
+	// after the other may come here in another order.
+	ahead map[int64]bool
+	name  string
 
 	subs *subscribers.List
 }
@@ -82,10 +85,29 @@ func (s *Store) Subscribe(f func(model.Change)) (cancel func()) { return s.feed.
 func (f *feed) publish(changes []model.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if changes[0].Seq == f.last+1 {
-		f.last = changes[len(changes)-1].Seq
+	for _, c := range changes {
+		f.pass(c.Seq)
 	}
 	f.subs.Tell(changes)
+}
+
+// maxAhead bounds what is remembered to have been given. Beyond it, changes may
+// be given twice.
+const maxAhead = 100_000
+
+// pass notes that a number is given, and reports whether it was before. f.mu is
+// held.
+func (f *feed) pass(seq int64) (before bool) {
+	if seq <= f.last || f.ahead[seq] {
+		return true
+	}
+	if f.ahead == nil || len(f.ahead) >= maxAhead {
+		f.ahead = map[int64]bool{}
+	}
+	for f.ahead[seq] = true; f.ahead[f.last+1]; f.last++ {
+		delete(f.ahead, f.last+1)
+	}
+	return false
 }
 
 // selectChanges reads the rows of the feed behind number $1, $2 at most.

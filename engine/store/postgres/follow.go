@@ -63,14 +63,11 @@ func (s *Store) catchUp(ctx context.Context) (more bool) {
 	defer f.mu.Unlock()
 	changes := make([]model.Change, 0, len(rows))
 	for _, r := range rows {
-		if c := scanChange(r); c.Seq > f.last { // else publish gave it in the meantime
+		if c := scanChange(r); !f.pass(c.Seq) { // else publish gave it
 			changes = append(changes, c)
 		}
 	}
-	if len(changes) > 0 {
-		f.last = changes[len(changes)-1].Seq
-		f.subs.Tell(changes)
-	}
+	f.subs.Tell(changes)
 	s.replica.note(f.last)
 	return len(rows) == followLimit
 }
@@ -87,7 +84,7 @@ func (s *Store) startAgain(ctx context.Context, state row) {
 	f := &s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.name, f.last = state.Text(0), state.Int(1)
+	f.name, f.last, f.ahead = state.Text(0), state.Int(1), nil
 	changes := make([]model.Change, 0, len(rows))
 	for _, r := range rows {
 		changes = append(changes, model.Change{Service: model.ID(r.Int(0)), Kind: model.ChangeEverything, At: s.opts.Now().UnixMilli()})

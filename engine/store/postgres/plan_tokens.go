@@ -52,9 +52,12 @@ func (p *planner) revokeGrants(s store.RevokeGrants) error {
 	return nil
 }
 
+// ifGranted, like every EXISTS here, ends in OFFSET 0: the server then asks it
+// for each row, by its key, instead of joining with all that a service has.
+//
 // ifGranted is the condition under which a token is inserted: $1 is the
 // service, $3 the grant.
-const ifGranted = ` WHERE EXISTS (SELECT 1 FROM grants WHERE id = $3 AND service = $1)`
+const ifGranted = ` WHERE EXISTS (SELECT 1 FROM grants WHERE id = $3 AND service = $1 OFFSET 0)`
 
 func (p *planner) insertAccessToken(a *model.AccessToken) error {
 	var hash, scopes, resources any
@@ -108,7 +111,7 @@ func (p *planner) keepAccessToken(s store.KeepAccessToken) error {
 	p.names = append(p.names, s.Access)
 	p.add(nil, `SELECT id FROM clients WHERE id = $1 FOR UPDATE`, int64(s.Client))
 	p.each(nil, tellGrants(s.Service), `SELECT id FROM grants WHERE`+ofSubject+` AND (only_access = 0
-		OR EXISTS (SELECT 1 FROM access_tokens a WHERE a.id = grants.only_access AND a.service = $1 AND a.grant_id = grants.id))`,
+		OR EXISTS (SELECT 1 FROM access_tokens a WHERE a.id = grants.only_access AND a.service = $1 AND a.grant_id = grants.id OFFSET 0))`,
 		int64(s.Service), s.Subject, int64(s.Client))
 	p.add(nil, `UPDATE grants SET only_access = $4 WHERE`+ofSubject, int64(s.Service), s.Subject, int64(s.Client), int64(s.Access))
 	return nil
@@ -125,7 +128,7 @@ func (p *planner) insertRefreshToken(r *model.RefreshToken) error {
 // usable is the condition under which a refresh token t can be used: $1 is the
 // service, $2 its id, $3 the time.
 const usable = ` t.service = $1 AND t.id = $2 AND t.successor = 0 AND t.expires_at > $3
-	AND EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = $1)`
+	AND EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = $1 OFFSET 0)`
 
 func (p *planner) rotateRefreshToken(s store.RotateRefreshToken) error {
 	if s.Successor <= 0 {
@@ -177,6 +180,6 @@ func (p *planner) insertHandle(h *model.Handle) error {
 func (p *planner) redeemHandle(s store.RedeemHandle) {
 	p.add(store.ErrSpent, p.parts.sql(handles, s.ID, `UPDATE handles t SET redeemed = true, expires_at = greatest(expires_at, $5)
 		WHERE id = $2 AND service = $1 AND kind = $3 AND NOT redeemed AND expires_at > $4
-		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = $1))`),
+		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = $1 OFFSET 0))`),
 		int64(s.Service), int64(s.ID), int64(s.Kind), s.Now, s.Keep)
 }

@@ -217,7 +217,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// exec runs statements that no caller's deadline may cut off.
+// exec runs statements, again when they meet others, that no caller's deadline may cut off.
 func (s *Store) exec(ctx context.Context, work func(ctx context.Context, conn *pgx.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -229,16 +229,25 @@ func (s *Store) exec(ctx context.Context, work func(ctx context.Context, conn *p
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), tripTimeout)
 	defer cancel()
-	conn, err := s.link.acquire(own)
-	if err != nil {
-		return unavailable(err)
+	var err error
+	for attempt := 0; attempt < maxAttempts; attempt++ {
+		if err = s.execOnce(own, work); !isTransient(err) {
+			break
+		}
 	}
-	defer conn.Release()
-	err = work(own, conn.Conn())
 	if err != nil && !isOutcome(err) {
 		return unavailable(err)
 	}
 	return err
+}
+
+func (s *Store) execOnce(ctx context.Context, work func(ctx context.Context, conn *pgx.Conn) error) error {
+	conn, err := s.link.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return work(ctx, conn.Conn())
 }
 
 // openError explains an error of the database while it is opened.

@@ -10,6 +10,10 @@ import (
 // grantColumns is read by scanGrant.
 const grantColumns = `g.client, g.subject, g.scopes, g.session, g.auth_time, g.expires_at, g.claims`
 
+// itsGrant joins a token t with its grant g. OFFSET 0 keeps the server from
+// joining with all grants of a service: it looks this one up by its key.
+const itsGrant = ` CROSS JOIN LATERAL (SELECT * FROM grants WHERE grants.id = t.grant_id AND grants.service = t.service OFFSET 0) g`
+
 // scanGrant reads grantColumns from the column given on.
 func scanGrant(r row, at int, service, id model.ID) (model.Grant, error) {
 	g := model.Grant{
@@ -53,11 +57,10 @@ var (
 func accessTokenLookup(column, source string) lookup {
 	const columns = `t.grant_id, t.expires_at, t.hash, t.scopes, t.resources, t.jkt, t.x5t, ` + grantColumns
 	return lookup{
-		one: `SELECT ` + column + columns + ` FROM ` + source + `access_tokens t JOIN grants g ON g.id = t.grant_id
-			WHERE t.id = $2 AND t.service = $1 AND g.service = $1 AND g.only_access IN (0, $2)`,
+		one: `SELECT ` + column + columns + ` FROM ` + source + `access_tokens t` + itsGrant + `
+			WHERE t.id = $2 AND t.service = $1 AND g.only_access IN (0, $2)`,
 		many: `SELECT u.place, ` + column + columns + ` FROM ` + source + `unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS u (service, id, place)
-			JOIN access_tokens t ON t.id = u.id AND t.service = u.service
-			JOIN grants g ON g.id = t.grant_id AND g.service = u.service WHERE g.only_access IN (0, t.id)`,
+			JOIN access_tokens t ON t.id = u.id AND t.service = u.service` + itsGrant + ` WHERE g.only_access IN (0, t.id)`,
 	}
 }
 
@@ -92,8 +95,7 @@ func (s *Store) AccessToken(ctx context.Context, service, id model.ID) (a model.
 // RefreshToken reads a refresh token and its grant.
 func (s *Store) RefreshToken(ctx context.Context, service, id model.ID) (t model.RefreshToken, g model.Grant, err error) {
 	r, err := s.reads.of(ctx, refreshTokens, id, lookup{one: `SELECT t.grant_id, t.expires_at, t.access, t.successor, t.hash, t.jkt, t.x5t, ` + grantColumns + `
-		FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id
-		WHERE t.id = $2 AND t.service = $1 AND g.service = $1`}, int64(service), int64(id))
+		FROM refresh_tokens t` + itsGrant + ` WHERE t.id = $2 AND t.service = $1`}, int64(service), int64(id))
 	if err != nil {
 		return t, g, err
 	}
@@ -115,7 +117,7 @@ func (s *Store) RefreshToken(ctx context.Context, service, id model.ID) (t model
 func (s *Store) Handle(ctx context.Context, service model.ID, kind model.HandleKind, id model.ID) (h model.Handle, err error) {
 	r, err := s.reads.of(ctx, handles, id, lookup{one: `SELECT grant_id, expires_at, redeemed, hash, payload FROM handles t
 		WHERE id = $2 AND service = $1 AND kind = $3
-		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = $1))`},
+		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = $1 OFFSET 0))`},
 		int64(service), int64(id), int64(kind))
 	if err != nil {
 		return h, err

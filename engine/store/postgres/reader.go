@@ -3,8 +3,10 @@ package postgres
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -141,6 +143,8 @@ func (r *readers) try(batch []*query) error {
 			return err
 		}
 		switch {
+		case code(err) == codeDeadlock, code(err) == codeSerialization: // with a migration
+			time.Sleep(rand.N(time.Duration(attempt) * 10 * time.Millisecond))
 		case code(err) == codeUndefinedTable:
 			_ = r.parts.refresh(context.Background()) // or the next attempt says so
 		case !isLost(err) || r.link.refusal() != nil:

@@ -62,7 +62,7 @@ func (w *writers) loop() {
 }
 
 // maxAttempts bounds how often a transaction is tried that meets others.
-const maxAttempts = 5
+const maxAttempts = 10
 
 // commit does a batch in one transaction and answers its units: each with its
 // own outcome, or all with the database's error.

@@ -32,7 +32,9 @@ CREATE TABLE grants (
 	claims      text
 );
 CREATE INDEX grants_subject ON grants (service, subject, client) WHERE subject IS NOT NULL;
-CREATE INDEX grants_client ON grants (service, client);
+-- No index on many rows begins with the service: without statistics the server
+-- takes it for an answer to "of this service", and reads all of it.
+CREATE INDEX grants_client ON grants (client, service);
 CREATE INDEX grants_session ON grants (service, session) WHERE session <> 0;
 
 -- hash is NULL for a JWT, scopes and resources when they are the grant's, jkt
@@ -85,7 +87,7 @@ CREATE TABLE sessions (
 	hash       bytea NOT NULL,
 	amr        text
 );
-CREATE INDEX sessions_subject ON sessions (service, subject);
+CREATE INDEX sessions_subject ON sessions (subject, service);
 
 -- The clients that were told of a session.
 CREATE TABLE session_clients (
@@ -142,7 +144,7 @@ CREATE TABLE stored_clients (
 	sealed      bytea,
 	token_hash  bytea NOT NULL
 );
-CREATE INDEX stored_clients_developer ON stored_clients (service, developer);
+CREATE INDEX stored_clients_developer ON stored_clients (developer, service);
 
 CREATE TABLE keys (
 	service    bigint NOT NULL,
