@@ -50,7 +50,7 @@ func TestCopiedFile(t *testing.T) {
 			n := r.nodes[0]
 			n.signal(syscall.SIGSTOP)
 			defer n.signal(syscall.SIGCONT)
-			awaitState(r.t, n.cmd.Process.Pid, 'T')
+			awaitStopped(r.t, n.cmd.Process.Pid)
 			for _, suffix := range []string{"", "-wal"} {
 				copyFile(r.t, from+suffix, to+suffix)
 			}
