@@ -12,8 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,6 +51,9 @@ func (recorder) Handle(_ context.Context, e caddy.Event) error {
 }
 
 // site is a Caddy in this process: its server and admin endpoint are sockets.
+// Each configuration has its own, since Caddy shuts the server before it down in
+// the background, which meanwhile takes connections of a socket that both have
+// and drops requests that arrive there (net/http, Server.Shutdown).
 type site struct {
 	*testing.T
 	folder string
@@ -57,7 +62,7 @@ type site struct {
 }
 
 const appConfig = `{
-	admin unix/%[1]s/admin.sock
+	admin unix/%[1]s/admin%[3]s
 	log {
 		output file %[1]s/log
 		level DEBUG
@@ -82,7 +87,7 @@ const appConfig = `{
 	}
 }
 http:// {
-	bind unix/%[1]s/http.sock
+	bind unix/%[1]s/http%[3]s
 	log
 	handle /api {
 		gatehouse_bearer {
@@ -105,10 +110,14 @@ http:// {
 	}
 }`
 
+// configurations counts those that were run.
+var configurations atomic.Int64
+
 // load starts Caddy in this process, or reloads it.
 func load(t *testing.T, folder, more string) *site {
 	t.Helper()
-	config, err := adapt(fmt.Sprintf(appConfig, folder, more))
+	name := strconv.FormatInt(configurations.Add(1), 10) + ".sock"
+	config, err := adapt(fmt.Sprintf(appConfig, folder, more, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +130,7 @@ func load(t *testing.T, folder, more string) *site {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(folder, socket))
 		}}}
 	}
-	return &site{t, folder, over("http.sock"), over("admin.sock")}
+	return &site{t, folder, over("http" + name), over("admin" + name)}
 }
 
 func (s *site) do(client *http.Client, method, path, contentType, body string, header ...string) (int, string, http.Header) {

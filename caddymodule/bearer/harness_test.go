@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -89,6 +90,9 @@ func tokenOf(name, facts string) string {
 }
 
 // site is a Caddy in this process whose server and admin endpoint are sockets.
+// Each configuration has its own, since Caddy shuts the server before it down in
+// the background, which meanwhile takes connections of a socket that both have
+// and drops requests that arrive there (net/http, Server.Shutdown).
 type site struct {
 	*testing.T
 	folder string
@@ -96,18 +100,24 @@ type site struct {
 	admin  *http.Client
 }
 
-// tryStart runs these options and these routes; again, it reloads.
-func tryStart(folder, options, routes string) error {
-	config, err := adapt(fmt.Sprintf("{\n\tadmin unix/%[1]s/admin.sock\n\tstorage file_system %[1]s/caddy\n\tlog {\n\t\toutput file %[1]s/log\n\t\tlevel DEBUG\n\t}\n\tgatehouse {\n%[2]s\n\t}\n}\nhttp:// {\n\tbind unix/%[1]s/http.sock\n\tlog\n%[3]s\n}", folder, options, routes))
+// configurations counts those that were run.
+var configurations atomic.Int64
+
+// tryStart runs these options and these routes; again, it reloads. The name of
+// the sockets is returned.
+func tryStart(folder, options, routes string) (name string, err error) {
+	name = strconv.FormatInt(configurations.Add(1), 10) + ".sock"
+	config, err := adapt(fmt.Sprintf("{\n\tadmin unix/%[1]s/admin%[4]s\n\tstorage file_system %[1]s/caddy\n\tlog {\n\t\toutput file %[1]s/log\n\t\tlevel DEBUG\n\t}\n\tgatehouse {\n%[2]s\n\t}\n}\nhttp:// {\n\tbind unix/%[1]s/http%[4]s\n\tlog\n%[3]s\n}", folder, options, routes, name))
 	if err != nil {
-		return err
+		return "", err
 	}
-	return caddy.Load(config, true)
+	return name, caddy.Load(config, true)
 }
 
 func start(t *testing.T, folder, options, routes string) *site {
 	t.Helper()
-	if err := tryStart(folder, options, routes); err != nil {
+	name, err := tryStart(folder, options, routes)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
@@ -116,7 +126,7 @@ func start(t *testing.T, folder, options, routes string) *site {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(folder, socket))
 		}}}
 	}
-	return &site{t, folder, over("http.sock"), over("admin.sock")}
+	return &site{t, folder, over("http" + name), over("admin" + name)}
 }
 
 func adapt(text string) ([]byte, error) {

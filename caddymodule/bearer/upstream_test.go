@@ -152,7 +152,7 @@ func TestGatewayKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := tryStart(shortDir(t), "introspector one oracle o\ngateway_keys "+file, route); err == nil || !strings.Contains(err.Error(), "gateway_keys") {
+		if _, err := tryStart(shortDir(t), "introspector one oracle o\ngateway_keys "+file, route); err == nil || !strings.Contains(err.Error(), "gateway_keys") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
