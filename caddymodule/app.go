@@ -65,7 +65,7 @@ type App struct {
 	reserved     []*serving.Introspector // those that handlers ask
 	keys         *serving.Keys           // the gateway's; nil: nobody needs them
 	metrics      *metrics
-	lanes        laneCollector
+	entrances    entranceCollector
 
 	starts  []func() error // what handlers do once everything is open
 	held    []func()       // what Cleanup gives back, last first

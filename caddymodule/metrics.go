@@ -61,8 +61,8 @@ func (a *App) Refused(realm string, reason introspect.Reason) {
 }
 
 // register adds the collectors to a configuration's registry.
-func (m *metrics) register(registry *prometheus.Registry, introspectors []*serving.Introspector, lanes laneCollector) {
-	registry.MustRegister(m.events, m.refusals, m.away, cacheCollector(distinct(introspectors)), lanes)
+func (m *metrics) register(registry *prometheus.Registry, introspectors []*serving.Introspector, entrances entranceCollector) {
+	registry.MustRegister(m.events, m.refusals, m.away, cacheCollector(distinct(introspectors)), entrances)
 }
 
 // distinct keeps one introspector of each open cache.

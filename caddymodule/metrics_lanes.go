@@ -1,46 +1,62 @@
 package caddymodule
 
 import (
-	"time"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/admission"
 )
 
-// laneName is of one service, and is one of two.
-type laneName struct{ issuer, name string }
+// entranceCollector reads, when asked, how many requests are in the entrances of
+// a configuration, by issuer. A service may have more than one.
+type entranceCollector map[string][]*admission.Entrance
 
-// laneCollector reads, when asked, how many requests are in the lanes of a
-// configuration. Those of one name are summed: a service may be served at more
-// than one address.
-type laneCollector map[laneName][]*admission.Lane
+var entranceRequests = prometheus.NewDesc("gatehouse_requests", "Requests that are worked on, that wait for it, or that arrive.", []string{"issuer", "lane", "state"}, nil)
 
-var laneRequests = prometheus.NewDesc("gatehouse_requests", "Requests that are worked on, and those on their way in.", []string{"issuer", "lane", "state"}, nil)
-
-// Lane is part of serving.App.
-func (a *App) Lane(issuer, name string, limits admission.Limits, patience time.Duration) *admission.Lane {
-	lane := admission.New(limits, patience, func() { a.metrics.away.WithLabelValues(issuer, name).Inc() })
-	if a.lanes == nil {
-		a.lanes = laneCollector{}
-	}
-	key := laneName{issuer, name}
-	a.lanes[key] = append(a.lanes[key], lane)
-	return lane
+// entranceKey is the identity of an entrance, by which it outlives a reload: the
+// requests of the configuration before, which go on for a while, have no places
+// beside those of this one.
+type entranceKey struct {
+	issuer  string
+	options admission.Options
 }
 
+// Entrance is part of serving.App.
+func (a *App) Entrance(issuer string, options admission.Options) *admission.Entrance {
+	key := entranceKey{issuer, options}
+	value, _ := pool.LoadOrStore(key, admission.NewEntrance(options))
+	a.held = append(a.held, func() { _, _ = pool.Delete(key) })
+	entrance := value.(*admission.Entrance)
+	if a.entrances == nil {
+		a.entrances = entranceCollector{}
+	}
+	if !slices.Contains(a.entrances[issuer], entrance) {
+		a.entrances[issuer] = append(a.entrances[issuer], entrance)
+	}
+	return entrance
+}
+
+// TurnedAway is part of serving.App.
+func (a *App) TurnedAway(issuer, where string) { a.metrics.away.WithLabelValues(issuer, where).Inc() }
+
 // Describe is part of prometheus.Collector.
-func (c laneCollector) Describe(ch chan<- *prometheus.Desc) { ch <- laneRequests }
+func (c entranceCollector) Describe(ch chan<- *prometheus.Desc) { ch <- entranceRequests }
 
 // Collect is part of prometheus.Collector.
-func (c laneCollector) Collect(ch chan<- prometheus.Metric) {
-	for key, lanes := range c {
-		working, waiting := 0, 0
-		for _, lane := range lanes {
-			w, q := lane.Load()
-			working, waiting = working+w, waiting+q
+func (c entranceCollector) Collect(ch chan<- prometheus.Metric) {
+	for issuer, entrances := range c {
+		sums := map[[2]string]int{}
+		for _, e := range entrances {
+			for _, lane := range e.Lanes() {
+				working, waiting := lane.Load()
+				sums[[2]string{lane.Name, "working"}] += working
+				sums[[2]string{lane.Name, "waiting"}] += waiting
+			}
+			sums[[2]string{admission.Arriving, "arriving"}] += e.Arrivals.Load()
 		}
-		ch <- prometheus.MustNewConstMetric(laneRequests, prometheus.GaugeValue, float64(working), key.issuer, key.name, "working")
-		ch <- prometheus.MustNewConstMetric(laneRequests, prometheus.GaugeValue, float64(waiting), key.issuer, key.name, "waiting")
+		for labels, sum := range sums {
+			ch <- prometheus.MustNewConstMetric(entranceRequests, prometheus.GaugeValue, float64(sum), issuer, labels[0], labels[1])
+		}
 	}
 }

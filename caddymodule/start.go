@@ -28,7 +28,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 		if err := a.openIntrospectors(ctx, nil, nil); err != nil {
 			return nil, err
 		}
-		a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved, a.lanes)
+		a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved, a.entrances)
 		return &serving.State{}, nil
 	}
 	shared, err := a.acquire(ctx)
@@ -75,7 +75,7 @@ func (a *App) open(ctx context.Context) (*serving.State, error) {
 	if err := a.openIntrospectors(ctx, shared, state); err != nil {
 		return nil, err
 	}
-	a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved, a.lanes)
+	a.metrics.register(a.ctx.GetMetricsRegistry(), a.reserved, a.entrances)
 	return state, nil
 }
 

@@ -1,5 +1,5 @@
-// Package admission bounds how many requests a server works on at once, and how
-// many wait. It knows no HTTP.
+// Package admission bounds how many requests a server works on at once, how many
+// wait, and how much of them is kept while they arrive. It knows no HTTP.
 package admission
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ErrFull says that a lane has no place, and too many wait for one or this one
-// has waited long enough: come again later.
+// ErrFull says that there is no place, and too many wait for one or this one has
+// waited long enough, or that it made way while it arrived: come again later.
 var ErrFull = errors.New("too many requests at once")
 
 const (
@@ -30,8 +30,8 @@ type Limits struct {
 	// AtOnce is how many requests are worked on at once. Default: 16 for each
 	// processor, and 256 at least.
 	AtOnce int `json:"at_once,omitempty"`
-	// Waiting is how many more may be on their way in: their bodies arrive, or
-	// they wait for a place. Default: 4 for each that is worked on.
+	// Waiting is how many more may wait for a place. Default: 4 for each that is
+	// worked on.
 	Waiting int `json:"waiting,omitempty"`
 }
 
@@ -43,60 +43,42 @@ func (l *Limits) Check() error {
 	return nil
 }
 
-// Lane is a way in, with places for those who are worked on and a room for those
-// who wait for one. It is safe for concurrent use.
-type Lane struct {
-	places, room chan struct{}
-	patience     time.Duration
-	refused      func()
-}
-
-// New makes a lane. refused, which may be nil, is called for each request that
-// is turned away.
-func New(l Limits, patience time.Duration, refused func()) *Lane {
+// filled is the limits with the defaults in them.
+func (l Limits) filled() Limits {
 	if l.AtOnce == 0 {
 		l.AtOnce = max(leastAtOnce, perProcessor*runtime.GOMAXPROCS(0))
 	}
 	if l.Waiting == 0 {
 		l.Waiting = waitingPerPlace * l.AtOnce
 	}
-	if patience == 0 {
-		patience = DefaultPatience
-	}
-	if refused == nil {
-		refused = func() {}
-	}
-	return &Lane{
-		places: make(chan struct{}, l.AtOnce), room: make(chan struct{}, l.Waiting),
-		patience: patience, refused: refused,
-	}
+	return l
 }
 
-// Enter takes a place, which Leave gives back. Before that it calls receive,
-// unless it is nil, for what takes its time and needs no place; what that takes
-// is not counted as waiting. The error is ErrFull, receive's or the context's.
-// When the room is full, receive is not called.
-func (l *Lane) Enter(ctx context.Context, receive func() error) error {
-	select {
-	case l.room <- struct{}{}:
-	default:
-		l.refused()
-		return ErrFull
-	}
-	defer func() { <-l.room }()
-	if receive != nil {
-		if err := receive(); err != nil {
-			return err
-		}
-	}
-	return l.wait(ctx)
+// Lane is a way in, with places for those who are worked on and seats for those
+// who wait for one. It is safe for concurrent use.
+type Lane struct {
+	// Name is what metrics call it.
+	Name          string
+	places, seats chan struct{}
+	patience      time.Duration
 }
 
-func (l *Lane) wait(ctx context.Context) error {
+func newLane(name string, l Limits, patience time.Duration) *Lane {
+	return &Lane{Name: name, places: make(chan struct{}, l.AtOnce), seats: make(chan struct{}, l.Waiting), patience: patience}
+}
+
+// Enter takes a place, which Leave gives back. The error is ErrFull or the context's.
+func (l *Lane) Enter(ctx context.Context) error {
 	select {
 	case l.places <- struct{}{}:
 		return nil
 	default:
+	}
+	select {
+	case l.seats <- struct{}{}:
+		defer func() { <-l.seats }()
+	default:
+		return ErrFull
 	}
 	timer := time.NewTimer(l.patience)
 	defer timer.Stop()
@@ -104,7 +86,6 @@ func (l *Lane) wait(ctx context.Context) error {
 	case l.places <- struct{}{}:
 		return nil
 	case <-timer.C:
-		l.refused()
 		return ErrFull
 	case <-ctx.Done():
 		return ctx.Err()
@@ -114,5 +95,5 @@ func (l *Lane) wait(ctx context.Context) error {
 // Leave gives a place back.
 func (l *Lane) Leave() { <-l.places }
 
-// Load is how many requests are worked on, and how many are on their way in.
-func (l *Lane) Load() (working, waiting int) { return len(l.places), len(l.room) }
+// Load is how many requests are worked on, and how many wait.
+func (l *Lane) Load() (working, waiting int) { return len(l.places), len(l.seats) }

@@ -10,28 +10,26 @@ import (
 )
 
 // A lane works on no more than it may, keeps no more waiting than it may, and
-// turns the others away at once, without receiving anything from them.
+// turns the others away at once.
 func TestLaneIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refused := 0
-		l := New(Limits{AtOnce: 2, Waiting: 3}, time.Minute, func() { refused++ })
+		l := newLane("people", Limits{AtOnce: 2, Waiting: 3}, time.Minute)
 		for range 2 {
-			if err := l.Enter(t.Context(), nil); err != nil {
+			if err := l.Enter(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		results := make(chan error, 3)
 		for range 3 {
-			go func() { results <- l.Enter(t.Context(), nil) }()
+			go func() { results <- l.Enter(t.Context()) }()
 		}
 		synctest.Wait()
 		if working, waiting := l.Load(); working != 2 || waiting != 3 {
 			t.Fatalf("%d work, %d wait", working, waiting)
 		}
 		start := time.Now()
-		err := l.Enter(t.Context(), func() error { t.Error("it received"); return nil })
-		if !errors.Is(err, ErrFull) || refused != 1 || !time.Now().Equal(start) {
-			t.Errorf("one too many: %v, %d refused, after %s", err, refused, time.Since(start))
+		if err := l.Enter(t.Context()); !errors.Is(err, ErrFull) || !time.Now().Equal(start) {
+			t.Errorf("one too many: %v after %s", err, time.Since(start))
 		}
 		for range 5 {
 			l.Leave()
@@ -52,62 +50,35 @@ func TestLaneIsBounded(t *testing.T) {
 // and leaves nothing behind.
 func TestLaneWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refused := 0
-		l := New(Limits{AtOnce: 1, Waiting: 1}, 3*time.Second, func() { refused++ })
-		if err := l.Enter(t.Context(), nil); err != nil {
+		l := newLane("people", Limits{AtOnce: 1, Waiting: 1}, 3*time.Second)
+		if err := l.Enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		if err := l.Enter(t.Context(), nil); !errors.Is(err, ErrFull) || refused != 1 || time.Since(start) != 3*time.Second {
+		if err := l.Enter(t.Context()); !errors.Is(err, ErrFull) || time.Since(start) != 3*time.Second {
 			t.Errorf("patience: %v after %s", err, time.Since(start))
 		}
 		start = time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := l.Enter(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || refused != 1 || time.Since(start) != time.Second {
+		if err := l.Enter(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("deadline: %v after %s", err, time.Since(start))
 		}
 		l.Leave()
-		if err := l.Enter(t.Context(), nil); err != nil {
+		if err := l.Enter(t.Context()); err != nil {
 			t.Errorf("when there is a place: %v", err)
-		}
-	})
-}
-
-// What is still arriving takes no place from those who are there, and what
-// cannot be received takes none at all.
-func TestLaneReceivesFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := New(Limits{AtOnce: 1, Waiting: 2}, time.Second, nil)
-		there := make(chan struct{})
-		slow := make(chan error, 1)
-		go func() { slow <- l.Enter(t.Context(), func() error { <-there; return nil }) }()
-		synctest.Wait()
-		if err := l.Enter(t.Context(), nil); err != nil {
-			t.Errorf("beside one that is slow: %v", err)
-		}
-		l.Leave()
-		close(there)
-		if err := <-slow; err != nil {
-			t.Errorf("the slow one: %v", err)
-		}
-		l.Leave()
-		broken := errors.New("broken off")
-		if err := l.Enter(t.Context(), func() error { return broken }); !errors.Is(err, broken) {
-			t.Errorf("got %v", err)
-		}
-		if working, waiting := l.Load(); working != 0 || waiting != 0 {
-			t.Errorf("afterwards %d work, %d wait", working, waiting)
 		}
 	})
 }
 
 // What is not set follows the machine; what makes no sense is refused.
 func TestLimits(t *testing.T) {
-	l := New(Limits{}, 0, nil)
 	want := max(256, 16*runtime.GOMAXPROCS(0))
-	if cap(l.places) != want || cap(l.room) != 4*want || l.patience != DefaultPatience {
-		t.Errorf("%d at once, %d waiting, %s", cap(l.places), cap(l.room), l.patience)
+	if got := (Limits{}).filled(); got != (Limits{want, 4 * want}) {
+		t.Errorf("got %+v", got)
+	}
+	if got := (Limits{AtOnce: 3}).filled(); got != (Limits{3, 12}) {
+		t.Errorf("got %+v", got)
 	}
 	for _, bad := range []Limits{{AtOnce: -1}, {Waiting: -1}, {AtOnce: Most + 1}, {Waiting: Most + 1}} {
 		if bad.Check() == nil {
@@ -116,5 +87,30 @@ func TestLimits(t *testing.T) {
 	}
 	if err := (&Limits{AtOnce: Most, Waiting: 1}).Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The lane of those who finish what people have begun is its own, and a quarter
+// as wide as theirs: made-up codes take no place from those who sign in.
+func TestEntrance(t *testing.T) {
+	type size struct {
+		name            string
+		places, waiting int
+		patience        time.Duration
+	}
+	for _, c := range []struct {
+		options Options
+		want    [3]size
+	}{
+		{Options{People: Limits{20, 40}, Machines: Limits{5, 6}},
+			[3]size{{"people", 20, 40, time.Second}, {"machines", 5, 6, time.Second}, {"finishing", 5, 10, time.Second}}},
+		{Options{People: Limits{1, 1}, Machines: Limits{2, 0}, Patience: time.Minute},
+			[3]size{{"people", 1, 1, time.Minute}, {"machines", 2, 8, time.Minute}, {"finishing", 1, 1, time.Minute}}},
+	} {
+		for i, l := range NewEntrance(c.options).Lanes() {
+			if got := (size{l.Name, cap(l.places), cap(l.seats), l.patience}); got != c.want[i] {
+				t.Errorf("%+v: got %+v, want %+v", c.options, got, c.want[i])
+			}
+		}
 	}
 }

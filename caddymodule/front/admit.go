@@ -6,25 +6,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/admission"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 // Overload is what a server does at once, and how long it waits for whom.
 //
 // People, who see pages, and machines have lanes of their own, so that no amount
-// of one keeps the other out. A place in a lane is for work: the body arrives
-// before it is taken and the answer leaves after it is given back, so that
-// clients that are slow keep nobody out either.
+// of one keeps the other out. Machines that redeem a code, while a person waits,
+// have a quarter as many places as people beside them. A place in a lane is for
+// work: the body arrives before it is taken and the answer leaves after it is
+// given back, so that clients that are slow keep nobody out either.
 type Overload struct {
 	// People are requests that are answered with a page.
 	People admission.Limits `json:"people,omitzero"`
@@ -58,16 +56,37 @@ func (o *Overload) check() error {
 	return nil
 }
 
-// lane is the way into an endpoint.
-func (h *Handler) lane(e endpoint) *admission.Lane {
-	if e.browser {
-		return h.people
-	}
-	return h.machines
+// options are those of the entrance.
+func (o *Overload) options() admission.Options {
+	return admission.Options{People: o.People, Machines: o.Machines, Patience: time.Duration(o.QueueTimeout)}
 }
 
-// admit serves an endpoint once there is a place for the request. From then on
-// it has a deadline, which goes with its context as far as the store.
+// lane is the way into an endpoint for a request whose body has arrived.
+func (h *Handler) lane(e endpoint, body []byte) *admission.Lane {
+	switch {
+	case e.browser:
+		return h.entrance.People
+	case e.grants && redeemsCode(body):
+		return h.entrance.Finishing
+	default:
+		return h.entrance.Machines
+	}
+}
+
+// redeemsCode reports whether a token request is one behind which a person waits
+// (RFC 6749 §4.1.3). Nothing but the body says so. One that spells it otherwise
+// than everybody waits among the other machines, and the engine reads it as it is.
+func redeemsCode(form []byte) bool {
+	for parameter := range bytes.SplitSeq(form, []byte{'&'}) {
+		if string(parameter) == "grant_type=authorization_code" {
+			return true
+		}
+	}
+	return false
+}
+
+// admit serves an endpoint once the request's body is there and there is a place
+// for it. It has a deadline, which goes with its context as far as the store.
 func (h *Handler) admit(run *running, e endpoint, w http.ResponseWriter, r *http.Request) error {
 	if e.document {
 		return h.finish(run, e, w, r, e.serve(h, run, w, r))
@@ -78,22 +97,24 @@ func (h *Handler) admit(run *running, e endpoint, w http.ResponseWriter, r *http
 		ctx, cancel = context.WithTimeout(ctx, h.requestTimeout())
 		defer cancel()
 	}
-	if e.browser {
+	p := &place{ResponseWriter: w, bounded: r.ProtoMajor > 1}
+	p.body.limit = e.largest(run.service)
+	defer p.leave()
+	if err := p.body.receive(w, r, h.entrance.Arrivals, h.bodyTimeout()); err != nil {
+		return h.notAdmitted(run, e, admission.Arriving, p, r, err)
+	}
+	lane := h.lane(e, p.body.text)
+	if lane != h.entrance.Machines {
 		ctx = store.Prefer(ctx)
 	}
+	if err := lane.Enter(ctx); err != nil {
+		return h.notAdmitted(run, e, lane.Name, p, r, err)
+	}
+	p.lane = lane
 	r = r.WithContext(ctx)
-	body := &arriving{limit: max(run.service.MaxRequestBytes, run.service.MaxRegistrationBytes, login.MaxForm)}
-	defer body.discard()
-	lane := h.lane(e)
-	err := lane.Enter(ctx, func() error { return body.receive(w, r, h.bodyTimeout()) })
-	if errors.Is(err, admission.ErrFull) {
-		return h.turnAway(run, e, w, r, !body.received)
+	if p.body.text != nil {
+		r.Body = &p.body
 	}
-	if err != nil {
-		return h.finish(run, e, w, r, err)
-	}
-	p := &place{ResponseWriter: w, lane: lane, bounded: r.ProtoMajor > 1}
-	defer p.leave()
 	return h.finish(run, e, p, r, e.serve(h, run, p, r))
 }
 
@@ -105,67 +126,24 @@ func (h *Handler) bodyTimeout() time.Duration {
 	return cmp.Or(time.Duration(h.BodyTimeout), defaultBodyTimeout)
 }
 
-// turnAway answers a request that has found no place (RFC 9110 §15.6.4). The log
-// is not to grow with the load: the metrics count these.
-func (h *Handler) turnAway(run *running, e endpoint, w http.ResponseWriter, r *http.Request, unread bool) error {
-	if unread && r.ContentLength != 0 {
-		// The server would wait for the body before it answers, to go on with the
-		// connection. Now it does so only when the body is there already.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+// notAdmitted answers a request that has found no place (RFC 9110 §15.6.4), or
+// that has failed before. The log is not to grow with the load: the metrics
+// count those that are turned away.
+func (h *Handler) notAdmitted(run *running, e endpoint, where string, w http.ResponseWriter, r *http.Request, err error) error {
+	if !errors.Is(err, admission.ErrFull) {
+		return h.finish(run, e, w, r, err)
 	}
-	h.logger.Debug("turned away", zap.String("endpoint", e.name))
+	h.app.TurnedAway(h.service.Issuer, where)
+	h.logger.Debug("turned away", zap.String("endpoint", e.name), zap.String("lane", where))
 	return h.busy(run, e, w, r)
 }
 
-// arriving is the body of a request, as it is read before there is a place.
-type arriving struct {
-	bytes.Reader // once it is received
-	limit        int64
-	buf          *bytes.Buffer
-	received     bool
-}
-
-// Close is part of io.ReadCloser.
-func (*arriving) Close() error { return nil }
-
-// receive reads the body, which is the request's from then on. It reads one byte
-// too many at most: endpoints have limits of their own, and say so.
-func (a *arriving) receive(w http.ResponseWriter, r *http.Request, within time.Duration) error {
-	a.received = true
-	if r.ContentLength == 0 || r.Body == nil {
-		return nil
-	}
-	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(time.Now().Add(within))
-	a.buf = bodies.Get().(*bytes.Buffer)
-	a.buf.Reset()
-	_, err := a.buf.ReadFrom(io.LimitReader(r.Body, a.limit+1))
-	a.Reset(a.buf.Bytes())
-	r.Body = a
-	switch {
-	case err == nil && a.Size() <= a.limit: // otherwise the rest has the same deadline
-		_ = connection.SetReadDeadline(time.Time{})
-		return nil
-	case err == nil:
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &httpError{http.StatusRequestTimeout, "invalid_request", "the request body did not arrive in time"} // RFC 9110 §15.5.9
-	default:
-		return &httpError{http.StatusBadRequest, "invalid_request", "the request body could not be read"}
-	}
-}
-
-// discard gives the memory back. Nobody reads the body any more.
-func (a *arriving) discard() {
-	if a.buf != nil {
-		bodies.Put(a.buf)
-	}
-}
-
-// place is a request's place in a lane. It is given back when the answer begins.
+// place is a request's place in a lane, and its body. Both are given back when
+// the answer begins.
 type place struct {
 	http.ResponseWriter
-	lane *admission.Lane
+	body arriving
+	lane *admission.Lane // nil: it has not come so far
 	left bool
 	// bounded: the answer has a deadline, which ends with it. Over HTTP/1 it would
 	// outlive the request, and the kernel takes answers as small as these.
@@ -173,8 +151,12 @@ type place struct {
 }
 
 func (p *place) leave() {
-	if !p.left {
-		p.left = true
+	if p.left {
+		return
+	}
+	p.left = true
+	p.body.discard()
+	if p.lane != nil {
 		p.lane.Leave()
 	}
 }

@@ -123,6 +123,11 @@ func TestDeadlineReachesTheStore(t *testing.T) {
 	}{
 		{"password grant", false, func() answered { return f.passwordGrant("nobody", "password") }},
 		{"refresh", false, post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {unknown(handle.RefreshToken)}})},
+		{"redemption of a code", true, func() answered {
+			r := direct(t, f.http.URL+"/token", url.Values{"grant_type": {"authorization_code"}, "code": {unknown(handle.Code)}})
+			r.SetBasicAuth("unknown", secret)
+			return f.do(r, nil)
+		}},
 		{"introspection", false, post("/introspect", url.Values{"token": {unknown(handle.AccessToken)}})},
 		{"revocation", false, post("/revoke", url.Values{"token": {unknown(handle.AccessToken)}})},
 		{"unknown client", true, get("/authorize?client_id=unknown&response_type=code")},
@@ -156,7 +161,7 @@ func TestDeadlineReachesTheStore(t *testing.T) {
 	if len(changes) < 2 || !changes[0].deadline || changes[1].deadline {
 		t.Errorf("the stream: %+v", changes)
 	}
-	if working, waiting := f.handler.machines.Load(); working+waiting != 0 {
+	if working, waiting := f.handler.entrance.Machines.Load(); working+waiting != 0 {
 		t.Errorf("a stream that is open: %d work, %d wait", working, waiting)
 	}
 }
@@ -175,7 +180,7 @@ func TestDeadlineEndsARequest(t *testing.T) {
 	if got.status != 503 || got.header.Get("Retry-After") == "" || got.body["error"] != "temporarily_unavailable" {
 		t.Errorf("%d %v %v", got.status, got.header, got.body)
 	}
-	if working, waiting := f.handler.machines.Load(); working+waiting != 0 {
+	if working, waiting := f.handler.entrance.Machines.Load(); working+waiting != 0 {
 		t.Errorf("afterwards %d work, %d wait", working, waiting)
 	}
 }

@@ -15,7 +15,7 @@ func (h *Handler) authorization(run *running, w http.ResponseWriter, r *http.Req
 	parameters := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		var err error
-		if parameters, err = form(w, r, run.service.MaxRequestBytes); err != nil {
+		if parameters, err = form(r, run.service.MaxRequestBytes); err != nil {
 			return err
 		}
 	}
@@ -37,7 +37,7 @@ func (h *Handler) authorization(run *running, w http.ResponseWriter, r *http.Req
 
 // token is RFC 6749 §3.2.
 func (h *Handler) token(run *running, w http.ResponseWriter, r *http.Request) error {
-	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
+	parameters, basic, err := clientRequest(r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (h *Handler) password(run *running, r *http.Request, asked *engine.TokenRes
 
 // introspection is RFC 7662 §2, and RFC 9701 §4 for who accepts a JWT.
 func (h *Handler) introspection(run *running, w http.ResponseWriter, r *http.Request) error {
-	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
+	parameters, basic, err := clientRequest(r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ const introspectionJWT = "application/token-introspection+jwt"
 
 // revocation is RFC 7009 §2.
 func (h *Handler) revocation(run *running, w http.ResponseWriter, r *http.Request) error {
-	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
+	parameters, basic, err := clientRequest(r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (h *Handler) revocation(run *running, w http.ResponseWriter, r *http.Reques
 
 // userInfo is OpenID Connect Core §5.3.
 func (h *Handler) userInfo(run *running, w http.ResponseWriter, r *http.Request) error {
-	credentials, refusal, err := userInfoCredentials(w, r, run.service.MaxRequestBytes)
+	credentials, refusal, err := userInfoCredentials(r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}

@@ -51,8 +51,7 @@ type Handler struct {
 	service   *model.Service
 	paths     login.Paths
 	endpoints map[string]endpoint
-	people    *admission.Lane
-	machines  *admission.Lane
+	entrance  *admission.Entrance
 	logger    *zap.Logger
 
 	shutdowns sync.Map // *http.Server: a context.Context that ends when it shuts down
@@ -85,8 +84,24 @@ type endpoint struct {
 	document bool
 	// lasts: the answer has no end.
 	lasts bool
+	// grants: the body says what is granted to whom, and so who waits for it.
+	grants bool
+	// body is how large a request's body may be. nil: MaxRequestBytes.
+	body  func(*model.Service) int64
 	serve func(*Handler, *running, http.ResponseWriter, *http.Request) error
 }
+
+// largest is how large a request's body may be, in bytes. The endpoint itself
+// refuses what is larger.
+func (e *endpoint) largest(s *model.Service) int64 {
+	if e.body == nil {
+		return s.MaxRequestBytes
+	}
+	return e.body(s)
+}
+
+func largestForm(*model.Service) int64           { return login.MaxForm }
+func largestRegistration(s *model.Service) int64 { return s.MaxRegistrationBytes }
 
 // CaddyModule returns the Caddy module information.
 func (*Handler) CaddyModule() caddy.ModuleInfo {
@@ -110,8 +125,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if err := h.Overload.check(); err != nil {
 		return err
 	}
-	h.people = h.app.Lane(h.service.Issuer, "people", h.People, time.Duration(h.QueueTimeout))
-	h.machines = h.app.Lane(h.service.Issuer, "machines", h.Machines, time.Duration(h.QueueTimeout))
+	h.entrance = h.app.Entrance(h.service.Issuer, h.options())
 	return login.CheckTemplates(h.Templates, h.service.SupportedUILocales...)
 }
 
@@ -142,7 +156,7 @@ func (h *Handler) layOut(base string) {
 		{s.AuthorizationEndpoint, "/api/auth/authorization/direct/", s.DirectAuthorization,
 			endpoint{name: "authorization", methods: both, browser: true, serve: (*Handler).authorization}},
 		{s.TokenEndpoint, "/api/auth/token/direct/", s.DirectToken,
-			endpoint{name: "token", methods: post, cors: true, serve: (*Handler).token}},
+			endpoint{name: "token", methods: post, cors: true, grants: true, serve: (*Handler).token}},
 		{s.RevocationEndpoint, "/api/auth/revocation/direct/", s.DirectRevocation,
 			endpoint{name: "revocation", methods: post, cors: true, serve: (*Handler).revocation}},
 		{s.IntrospectionEndpoint, "/api/auth/introspection/direct/", s.DirectIntrospection,
@@ -170,7 +184,7 @@ func (h *Handler) layOut(base string) {
 		h.endpoints[base+"/.well-known/openid-configuration"] = configuration
 	}
 	if s.DynamicRegistrationSupported {
-		h.put(s.RegistrationEndpoint, endpoint{name: "registration", methods: post, cors: true, serve: (*Handler).register})
+		h.put(s.RegistrationEndpoint, endpoint{name: "registration", methods: post, cors: true, body: largestRegistration, serve: (*Handler).register})
 	}
 }
 
@@ -185,7 +199,7 @@ func (h *Handler) endpoint(path string) (endpoint, bool) {
 		return endpoint{}, false
 	}
 	methods := []string{http.MethodGet, http.MethodPut, http.MethodDelete}
-	return endpoint{name: "client configuration", methods: methods, cors: true, serve: (*Handler).manage}, true
+	return endpoint{name: "client configuration", methods: methods, cors: true, body: largestRegistration, serve: (*Handler).manage}, true
 }
 
 // put lays an endpoint out at the path of its address.
@@ -227,7 +241,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if !run.login.Serves(r.URL.Path) {
 			return next.ServeHTTP(w, r)
 		}
-		e = endpoint{name: "page", browser: true, serve: (*Handler).page}
+		e = endpoint{name: "page", browser: true, body: largestForm, serve: (*Handler).page}
+		if r.URL.Path == h.paths.EndSession {
+			e.body = nil // clients send people there, with a request of theirs
+		}
 	}
 	if e.cors && allowOrigin(e, w, r) {
 		return nil

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -42,6 +41,9 @@ type front struct {
 	clients     []model.Client
 	service     *model.Service // as the engine has it
 	handler     *Handler
+
+	mu   sync.Mutex
+	away map[string]int // who were turned away, by where
 }
 
 // Declared is part of serving.App.
@@ -49,6 +51,23 @@ func (f *front) Declared(string) (*model.Service, error) { return &f.declared, n
 
 // Running is part of serving.App.
 func (f *front) Running(context.Context) (*serving.State, error) { return f.state, nil }
+
+// TurnedAway is part of serving.App.
+func (f *front) TurnedAway(issuer, where string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away[where]++
+	if issuer != f.declared.Issuer {
+		f.t.Errorf("the issuer of one that was turned away is %q", issuer)
+	}
+}
+
+// turnedAway is how many found no place there.
+func (f *front) turnedAway(where string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.away[where]
+}
 
 // Active is part of engine.Subjects.
 func (f *front) Active(ctx context.Context, service model.ID, subject string) (bool, error) {
@@ -69,7 +88,7 @@ func newFront(t *testing.T, settings model.Settings) *front {
 // newFrontOn is newFront with limits, and something between it and the store.
 func newFrontOn(t *testing.T, settings model.Settings, overload Overload, wrap func(store.Store) store.Store) *front {
 	t.Helper()
-	f := &front{t: t, state: &serving.State{
+	f := &front{t: t, away: map[string]int{}, state: &serving.State{
 		Accounts: map[model.ID]*login.Accounts{}, Fetch: fetch.New(fetch.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}}
 	settings["issuer"] = raw(issuer)
@@ -111,8 +130,7 @@ func newFrontOn(t *testing.T, settings model.Settings, overload Overload, wrap f
 func (f *front) serve(overload Overload) {
 	h := &Handler{
 		app: f, service: &f.declared, logger: zap.NewNop(), Overload: overload,
-		people:   admission.New(overload.People, time.Duration(overload.QueueTimeout), nil),
-		machines: admission.New(overload.Machines, time.Duration(overload.QueueTimeout), nil),
+		entrance: admission.NewEntrance(overload.options()),
 	}
 	f.handler = h
 	h.layOut("")

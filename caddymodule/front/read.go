@@ -1,16 +1,13 @@
 package front
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/base64"
-	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -25,27 +22,32 @@ type httpError struct {
 
 func (e *httpError) Error() string { return e.description }
 
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// text is the body of a request that has been admitted, unless it is longer than
+// that many bytes.
+func text(r *http.Request, most int64) (text string, fits bool) {
+	body, there := r.Body.(*arriving)
+	if !there {
+		return "", true
+	}
+	if body.Size() > most {
+		return "", false
+	}
+	return string(body.text), true
+}
 
 // form reads an application/x-www-form-urlencoded body as it is, of at most
 // that many bytes.
-func form(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
+func form(r *http.Request, most int64) (string, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "application/x-www-form-urlencoded" {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/x-www-form-urlencoded" {
 			return "", &httpError{http.StatusBadRequest, "invalid_request", "the Content-Type must be application/x-www-form-urlencoded"}
 		}
 	}
-	buf := bodies.Get().(*bytes.Buffer)
-	defer bodies.Put(buf)
-	buf.Reset()
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, most)); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return "", &httpError{http.StatusRequestEntityTooLarge, "invalid_request", "the request body is too large"}
-		}
-		return "", &httpError{http.StatusBadRequest, "invalid_request", "the request body could not be read"}
+	parameters, fits := text(r, most)
+	if !fits {
+		return "", &httpError{http.StatusRequestEntityTooLarge, "invalid_request", "the request body is too large"}
 	}
-	return buf.String(), nil
+	return parameters, nil
 }
 
 // accepts reports whether the request asks for a media type by its name
@@ -66,12 +68,12 @@ func accepts(r *http.Request, media string) bool {
 
 // clientRequest reads the form and the Authorization header of a request that
 // a client makes directly.
-func clientRequest(w http.ResponseWriter, r *http.Request, most int64) (string, engine.ClientCredentials, error) {
+func clientRequest(r *http.Request, most int64) (string, engine.ClientCredentials, error) {
 	basic, err := basicCredentials(r.Header.Values("Authorization"))
 	if err != nil {
 		return "", basic, err
 	}
-	parameters, err := form(w, r, most)
+	parameters, err := form(r, most)
 	return parameters, basic, err
 }
 

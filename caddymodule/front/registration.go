@@ -3,7 +3,6 @@ package front
 import (
 	"context"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -71,7 +70,7 @@ func (h *Handler) registration(run *running, w http.ResponseWriter, r *http.Requ
 	}
 	if r.Method == http.MethodPost || r.Method == http.MethodPut {
 		var err error
-		if req.JSON, err = jsonBody(w, r, run.service.MaxRegistrationBytes); err != nil {
+		if req.JSON, err = jsonBody(r, run.service.MaxRegistrationBytes); err != nil {
 			return err
 		}
 	}
@@ -102,19 +101,15 @@ func (h *Handler) registration(run *running, w http.ResponseWriter, r *http.Requ
 }
 
 // jsonBody reads a JSON body of at most that many bytes.
-func jsonBody(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
+func jsonBody(r *http.Request, most int64) (string, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return "", &httpError{http.StatusBadRequest, "invalid_client_metadata", "the Content-Type must be application/json"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	body, fits := text(r, most)
+	if !fits {
 		return "", &httpError{http.StatusRequestEntityTooLarge, "invalid_client_metadata", "the request body is too large"}
-	case err != nil:
-		return "", &httpError{http.StatusBadRequest, "invalid_client_metadata", "the request body could not be read"}
 	}
-	return string(body), nil
+	return body, nil
 }
 
 // registrationPath is where clients register.

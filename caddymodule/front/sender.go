@@ -39,12 +39,12 @@ func passNonce(w http.ResponseWriter, nonce string) {
 // userInfoCredentials reads the access token of a userinfo request: from the
 // header (RFC 6750 §2.1, RFC 9449 §7.1) or, by POST, from the form (RFC 6750
 // §2.2). One in two places is refused.
-func userInfoCredentials(w http.ResponseWriter, r *http.Request, most int64) (introspect.Credentials, *introspect.Refusal, error) {
+func userInfoCredentials(r *http.Request, most int64) (introspect.Credentials, *introspect.Refusal, error) {
 	credentials, refusal := introspect.ReadCredentials(r, 0)
 	if refusal != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") == "" {
 		return credentials, refusal, nil
 	}
-	parameters, err := form(w, r, most)
+	parameters, err := form(r, most)
 	if err != nil {
 		return credentials, nil, err
 	}

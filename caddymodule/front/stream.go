@@ -18,7 +18,7 @@ const stuck = 10 * time.Second
 // revocationStream sends what is revoked as it is revoked, until one side has
 // enough: application/x-ndjson, one object a line.
 func (h *Handler) revocationStream(run *running, w http.ResponseWriter, r *http.Request) error {
-	parameters, basic, err := clientRequest(w, r, run.service.MaxRequestBytes)
+	parameters, basic, err := clientRequest(r, run.service.MaxRequestBytes)
 	if err != nil {
 		return err
 	}

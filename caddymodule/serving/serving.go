@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -42,9 +41,12 @@ type App interface {
 	AtStart(func() error)
 	// Refused counts a request that a gateway refused. The app runs by then.
 	Refused(realm string, reason introspect.Reason)
-	// Lane makes a lane of a service. Its load and those whom it turns away are
-	// counted by its name. The app runs when it is used.
-	Lane(issuer, name string, limits admission.Limits, patience time.Duration) *admission.Lane
+	// Entrance reserves the entrance of a service, whose load is counted. Those
+	// that are alike are one, also with the configuration before.
+	Entrance(issuer string, options admission.Options) *admission.Entrance
+	// TurnedAway counts a request that found no place, by where: the name of a
+	// lane, or admission.Arriving. The app runs by then.
+	TurnedAway(issuer, where string)
 	// Running waits until the app has started. Caddy starts apps in no order,
 	// so a request may come first.
 	Running(ctx context.Context) (*State, error)
