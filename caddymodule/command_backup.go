@@ -13,7 +13,9 @@ func backupCommand() *cobra.Command {
 		Long: `Makes a copy, checks it, and gives it its name only then. To restore it, stop the
 servers, put it in the place of the database without the files that end in -wal
 and -shm, and start them with the master key of the time of the backup. What was
-revoked since is good again: restoring is for disasters.
+revoked since is good again: restoring is for disasters. A backup that was killed
+leaves a file named as the copy with .new- and a number behind, which holds what
+the database does: remove it, and those beside it that end in -journal.
 
 The master key is not in the copy. Keep both, apart from each other.`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -2,16 +2,15 @@ package caddymodule
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store/archive"
+	"github.com/gatehouse-auth/gatehouse/engine/store/newfile"
 )
 
 func exportCommand() *cobra.Command {
@@ -23,7 +22,10 @@ services.
 
 Private keys and client secrets stay encrypted under the master key, which is not
 in the file. Hashes of passwords and of tokens, names and claims are as they are
-stored: guard the file as you do the storage.`,
+stored: guard the file as you do the storage. An export that was killed leaves a
+file named as the output with .new- and a number behind: remove it.
+
+A service that an import has not loaded to its end is left out, and named.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return atVault(exportRows)(cmd, nil)
 		},
@@ -35,38 +37,23 @@ stored: guard the file as you do the storage.`,
 
 func exportRows(ctx context.Context, v *vault) error {
 	without, _ := v.cmd.Flags().GetBool("without-tokens")
-	rows := int64(0)
+	var done archive.Exported
 	write := func(w io.Writer) (err error) {
-		rows, err = archive.Export(ctx, v.store, flag(v.cmd, "issuer"), !without, time.Now(), w)
+		done, err = archive.Export(ctx, v.store, flag(v.cmd, "issuer"), !without, time.Now(), w)
 		return err
 	}
-	output := flag(v.cmd, "output")
 	var err error
-	if output == "-" {
+	if output := flag(v.cmd, "output"); output == "-" {
 		err = write(v.cmd.OutOrStdout())
 	} else {
-		err = writeNew(output, write)
+		err = newfile.Create(output, func(draft *os.File) error { return write(draft) })
 	}
-	if err == nil {
-		fmt.Fprintf(v.cmd.ErrOrStderr(), "exported %d rows\n", rows)
-	}
-	return err
-}
-
-// writeNew makes a file that only its owner can read, whole and for good, or not
-// at all. fs.ErrExist: there is one.
-func writeNew(path string, write func(io.Writer) error) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".gatehouse-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
-	err = write(file)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
+	for _, issuer := range done.LeftOut {
+		fmt.Fprintf(v.cmd.ErrOrStderr(), "left out, since it was not loaded to its end: %s\n", issuer)
 	}
-	if err := os.Link(file.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
+	fmt.Fprintf(v.cmd.ErrOrStderr(), "exported %d rows\n", done.Rows)
+	return nil
 }

@@ -17,19 +17,51 @@ import (
 )
 
 func importCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "import <file>", Short: "Loads an exported file into an empty storage, or beside other services", Args: cobra.ExactArgs(1),
+	load := &cobra.Command{
+		Use: "import <file>", Short: "Loads an exported file into an empty storage, or beside other services", Args: importArgs,
 		Long: `Reads the file to its end first, and refuses it when it was cut or changed, when
 the master key does not open what is encrypted in it, or when the storage has one
 of its services or ids: they are kept, and nothing is merged.
 
 The master key of the exported storage must be there before: as master_key, or as
-the key file beside the database. A service can be used once all of it is loaded.
-An import that was interrupted is begun again.`,
+the key file beside the database. A service can be used once all of it is loaded;
+until then no server can start with it.
+
+An import that was interrupted is begun again by the next one, which removes what
+is there of it; --cancel only removes that. It removes what a move has left, too:
+a move that has failed is better run again.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return atVault(func(ctx context.Context, v *vault) error { return importRows(ctx, v, args[0]) })(cmd, nil)
+			return atVault(func(ctx context.Context, v *vault) error {
+				if len(args) == 0 {
+					return cancelImport(ctx, v)
+				}
+				return importRows(ctx, v, args[0])
+			})(cmd, nil)
 		},
 	}
+	load.Flags().Bool("cancel", false, "Remove what an import that was interrupted has left")
+	return load
+}
+
+// importArgs takes a file, unless the import is given up.
+func importArgs(cmd *cobra.Command, args []string) error {
+	if cancel, _ := cmd.Flags().GetBool("cancel"); cancel {
+		return cobra.NoArgs(cmd, args)
+	}
+	return cobra.ExactArgs(1)(cmd, args)
+}
+
+func cancelImport(ctx context.Context, v *vault) error {
+	l, err := archive.Load(ctx, v.store)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := l.Clear(ctx); err != nil {
+		return err
+	}
+	say(v.cmd, "nothing is left of an import that was interrupted\n")
+	return nil
 }
 
 func importRows(ctx context.Context, v *vault, path string) error {
@@ -51,14 +83,24 @@ func importRows(ctx context.Context, v *vault, path string) error {
 	rows, err := plan.Import(ctx, v.store, file, func(name string, a, b []byte) (bool, error) {
 		return engine.SameSecret(v.app.masterKeys, name, a, b)
 	})
-	if errors.Is(err, archive.ErrTaken) || errors.Is(err, archive.ErrLoading) {
-		return err
-	}
 	if err != nil {
-		return again(err)
+		return importError(err)
 	}
 	say(v.cmd, "imported %d rows of %d services\n", rows, len(plan.Services))
 	return nil
+}
+
+// importError says how to go on.
+func importError(err error) error {
+	switch {
+	case errors.Is(err, archive.ErrTaken), errors.Is(err, archive.ErrLoading):
+		return err
+	case errors.Is(err, store.ErrConflict): // ids are drawn by each storage for itself
+		return fmt.Errorf(`%w: it has the id or the name of another row, so that this storage cannot take it in; `+
+			`import the file into a storage of its own, or one that was exported with --without-tokens if that leaves the row out; `+
+			`import --cancel removes what is there of it`, err)
+	}
+	return fmt.Errorf("%w; nothing is lost: run it again", err)
 }
 
 // opens fails unless the master keys of a configuration open all that is sealed.

@@ -25,7 +25,8 @@ func moveCommand() *cobra.Command {
 		Use: "move --to <configuration>", Short: "Moves everything from SQLite to the storage of another configuration, while servers run", Args: cobra.NoArgs,
 		Long: `Copies what the storage of --config holds into the empty storage of --to, follows
 what changes meanwhile, and then lets nobody write for a moment in which the last
-changes are copied and both sides are counted. From then on the old database
+changes are copied. Every row is compared with the new storage's once, and what
+changes after that is read back as it is copied. From then on the old database
 takes nothing more: servers read from it, and answer what must be written with
 503 until they have the new configuration. Reload all of them at once; --reload
 does it with the one that the admin endpoint of --config names.
@@ -36,13 +37,20 @@ beside a SQLite database is not looked for by other storages.
 Whenever it fails or is interrupted before that moment is over, servers go on as
 before, and it can be run again: it removes what it has left. It does not have to
 be stopped by you, but --cancel removes what a move that was killed has left in
-the old database.`,
+the old database. Should it say that everything is in the new storage, which could
+not be told so, then run it again.
+
+There is no other way back than --take-back: the old database takes writes again.
+What the new storage has taken since is not in it: tokens that were revoked there,
+or used, are good again here. Let no server use the new storage any more before.`,
 		RunE: moveRun,
 	}
 	move.Flags().String("to", "", "The configuration with the new storage")
 	move.Flags().String("read-only", "30s", "How long nobody may be able to write before it gives up")
 	move.Flags().Bool("reload", false, "Load the new configuration into the running server at the end")
 	move.Flags().Bool("cancel", false, "Remove what a move that was killed has left in the old database")
+	move.Flags().Bool("take-back", false, "Let the old database take writes again, without what the new storage has taken")
+	move.MarkFlagsMutuallyExclusive("to", "cancel", "take-back")
 	return move
 }
 
@@ -61,12 +69,19 @@ func moveRun(cmd *cobra.Command, _ []string) error {
 			say(cmd, "nothing of a move is left in the old database\n")
 			return nil
 		}
+		if back, _ := cmd.Flags().GetBool("take-back"); back {
+			if err := from.TakeBack(ctx); err != nil {
+				return err
+			}
+			say(cmd, "the old database takes writes again; what the new storage has taken since is not in it\n")
+			return nil
+		}
 		return move(ctx, v, from)
 	})(cmd, nil)
 }
 
 // unswept is what storages implement that can be moved to: a row that the store
-// removes by itself would be missed when both sides are counted.
+// removes by itself would be missed when both sides are compared.
 type unswept interface {
 	// OpenUnswept opens the storage without its sweeper.
 	OpenUnswept(ctx context.Context) (store.Store, error)
@@ -106,6 +121,9 @@ func move(ctx context.Context, v *vault, from *sqlite.Store) error {
 		say(v.cmd, "%s\n", stageText(stage, rows))
 	}})
 	over := time.Now()
+	if errors.Is(err, sqlite.ErrMoved) {
+		err = fmt.Errorf("%w; with --take-back the old database takes writes again", err)
+	}
 	if err := errors.Join(err, to.Close()); err != nil {
 		return err
 	}
@@ -196,10 +214,10 @@ func stageText(stage sqlite.MoveStage, rows int64) string {
 		return fmt.Sprintf("copied %d rows", rows)
 	case sqlite.MoveFollow:
 		return fmt.Sprintf("followed %d changes", rows)
+	case sqlite.MoveCompare:
+		return fmt.Sprintf("both sides have the same %d rows", rows)
 	case sqlite.MoveHold:
 		return "nobody can write now"
-	case sqlite.MoveCompare:
-		return fmt.Sprintf("both sides have %d rows", rows)
 	case sqlite.MoveRefuse:
 		return "the old database takes no more"
 	}

@@ -68,7 +68,7 @@ func TestExportImport(t *testing.T) {
 	if info, err := os.Stat(all); err != nil || info.Mode() != 0o600 {
 		t.Errorf("the file has the mode %v, %v", info.Mode(), err)
 	}
-	s.fails("file exists", "-c", s.config, "export", "-o", all)
+	s.fails("file already exists", "-c", s.config, "export", "-o", all)
 	s.fails("no service has the issuer", "-c", s.config, "export", "-o", few, "--issuer", "https://none.example")
 	if err := os.WriteFile(few, []byte(s.gatehouse("", "export", "--without-tokens", "--issuer", s.as)), 0o600); err != nil {
 		t.Fatal(err)

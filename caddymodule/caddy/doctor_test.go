@@ -50,7 +50,7 @@ func TestDoctor(t *testing.T) {
 		t.Helper()
 		findings := s.doctor(t)
 		for _, name := range []string{"configuration", "schema", "journal", "synchronous", "write lock", "migration lock", "size", "disk",
-			"permissions", "rows", "sweeping", "integrity", "master key", "encrypted", "signing keys", "feed", "clock"} {
+			"permissions", "move", "rows", "sweeping", "integrity", "master key", "encrypted", "signing keys", "feed", "clock"} {
 			if f := findings[name]; f.Value == "" || f.Severity != "ok" && name != "disk" { // this machine's
 				t.Errorf("%s: %s is %+v", when, name, f)
 			}

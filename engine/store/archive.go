@@ -2,9 +2,18 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
+
+// Unfinished begins the issuer of a service that is being loaded. It is no URL:
+// nobody asks for such a service. EnsureService does not make another of the name
+// that it will have, but returns ErrUnfinished.
+const Unfinished = "unfinished: "
+
+// ErrUnfinished: what has begun to load the service has not ended.
+var ErrUnfinished = fmt.Errorf("a service of this issuer is being loaded, or was and not to its end: %w", ErrUnavailable)
 
 // Archive reads and writes rows as they are kept, with their ids: for backups,
 // moves to another store, and the rotation of the master key. The change feed
@@ -16,6 +25,9 @@ type Archive interface {
 	// service. Nobody who writes waits for it. f may take its time and may write;
 	// its error ends the call and is returned.
 	Rows(ctx context.Context, service model.ID, f func(Row) error) error
+	// Find reads the rows of those keys, in their order; the other members of a
+	// row are not looked at. Keys without a row are left out.
+	Find(ctx context.Context, keys []Row) ([]Row, error)
 	// PutRows writes rows in one transaction. A row whose key is there replaces
 	// what was. The feed is told nothing. No row has a number that the store gives
 	// later. ErrConflict: another row has its name (an issuer, an alias, a key or
@@ -24,13 +36,7 @@ type Archive interface {
 	// DeleteRows removes the rows of those keys in one transaction; the other
 	// members of a row are not looked at. The feed is told nothing.
 	DeleteRows(ctx context.Context, rows []Row) error
-	// Tally counts the rows of each kind at one moment, but those that have
-	// expired at now (Unix seconds).
-	Tally(ctx context.Context, now int64) (Tally, error)
 }
-
-// Tally is a number of rows of each kind. A kind without rows may be missing.
-type Tally map[Kind]int64
 
 // Row is a row of an archive. The set is closed: the types below.
 type Row interface{ kind() Kind }

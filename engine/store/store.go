@@ -146,6 +146,10 @@ type Leases interface {
 	// whether the holder has it from now on for d, by the store's clock. Nobody
 	// else has it until it ends. A holder gives it back with d 0.
 	Lease(ctx context.Context, name, holder string, d time.Duration) (held bool, err error)
+	// Renew is Lease for a holder who must not begin anew: it reports whether
+	// nobody else has had the lease since the holder took it, even when it has
+	// ended meanwhile. Once it is false for a holder, it stays false.
+	Renew(ctx context.Context, name, holder string, d time.Duration) (held bool, err error)
 }
 
 // Inspector says how a store is, for operators.

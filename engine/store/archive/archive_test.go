@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -126,8 +127,17 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// manySecrets is so many secrets of a whole store, of so many bytes.
+func manySecrets(n, size int) (rows []store.Row) {
+	for i := range n {
+		rows = append(rows, store.SecretRow{Name: fmt.Sprint(i), Sealed: make([]byte, size)})
+	}
+	return rows
+}
+
 // A file that was cut, changed, put together or written by somebody else is
-// refused, and says where.
+// refused, and says where. So is one that would harm the store (SQLite, "The
+// AUTOINCREMENT keyword": behind the highest id there is none for another).
 func TestRefusedFiles(t *testing.T) {
 	whole := written(t, storetest.EveryRow(7)...)
 	lines := strings.SplitAfter(whole, "\n")
@@ -152,6 +162,14 @@ func TestRefusedFiles(t *testing.T) {
 		"a service not there":   without(1),
 		"a line without an end": lines[0] + strings.Repeat(" ", 9<<20),
 		"a number for a text":   strings.Replace(whole, `"alias":"app"`, `"alias":7`, 1),
+		"a loading service's":   written(t, store.ServiceRow{ID: 7, Issuer: "unfinished: https://a.example"}),
+		"an endless issuer":     written(t, store.ServiceRow{ID: 7, Issuer: "https://a.example/" + strings.Repeat("a", 1<<10)}),
+		"a service twice":       written(t, store.ServiceRow{ID: 7, Issuer: "https://a.example"}, store.ServiceRow{ID: 7, Issuer: "https://b.example"}),
+		"an issuer twice":       written(t, store.ServiceRow{ID: 7, Issuer: "https://a.example"}, store.ServiceRow{ID: 8, Issuer: "https://a.example"}),
+		"a service's last id":   written(t, store.ServiceRow{ID: 1<<63 - 1, Issuer: "https://a.example"}),
+		"a client's last id":    written(t, store.ServiceRow{ID: 7, Issuer: "https://a.example"}, store.ClientRow{Service: 7, ID: 1<<63 - 1, Alias: "app"}),
+		"many secrets":          written(t, manySecrets(17, 1)...),
+		"an endless secret":     written(t, manySecrets(1, 1<<17)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := read(file); !errors.Is(err, archive.ErrFormat) || !strings.Contains(err.Error(), "line ") {

@@ -4,55 +4,72 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
+// Exported is what an export was.
+type Exported struct {
+	Rows int64
+	// LeftOut are the issuers of services that are not in it, because they were not
+	// loaded to their end.
+	LeftOut []string
+}
+
 // Export writes the rows of a service, or of all when issuer is empty, but those
 // that have expired at now. Without tokens it leaves out sessions, grants,
-// tokens and what was used once. It returns how many rows it wrote.
-func Export(ctx context.Context, from store.Archive, issuer string, tokens bool, now time.Time, to io.Writer) (rows int64, err error) {
+// tokens and what was used once.
+func Export(ctx context.Context, from store.Archive, issuer string, tokens bool, now time.Time, to io.Writer) (done Exported, err error) {
 	service, err := find(ctx, from, issuer)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	w, err := NewWriter(to, issuer, tokens, now)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
+	not := map[model.ID]bool{}
 	err = read(ctx, from, service, func(row store.Row) error {
 		if !tokens && !lasts(row) {
 			return errEnough
 		}
-		if Expired(row, now.Unix()) {
+		if s, ok := row.(store.ServiceRow); ok && isUnfinished(s) {
+			not[s.ID] = true
+			done.LeftOut = append(done.LeftOut, issuerOf(s))
+		}
+		if of, _ := place(row); not[of] || Expired(row, now.Unix()) {
 			return nil
 		}
 		return w.Write(row)
 	})
 	if err != nil {
-		return 0, err
+		return done, err
 	}
-	return w.rows, w.Close()
+	done.Rows = w.rows
+	return done, w.Close()
 }
 
-// find is the id of the service with an issuer.
+// find is the id of the service with an issuer; 0 when that is empty.
 func find(ctx context.Context, from store.Archive, issuer string) (id model.ID, err error) {
+	if issuer == "" {
+		return 0, nil
+	}
 	err = read(ctx, from, 0, func(row store.Row) error {
 		service, ok := row.(store.ServiceRow)
 		switch {
 		case !ok:
 			return errEnough
+		case issuerOf(service) != issuer:
 		case isUnfinished(service):
-			return fmt.Errorf("the store has a service that was not loaded to its end: %s", strings.TrimPrefix(service.Issuer, unfinished))
-		case service.Issuer == issuer:
+			return fmt.Errorf("the service %s was not loaded to its end", issuer)
+		default:
 			id = service.ID
 		}
 		return nil
 	})
-	if err == nil && issuer != "" && id == 0 {
+	if err == nil && id == 0 {
 		err = fmt.Errorf("no service has the issuer %s: %w", issuer, store.ErrNotFound)
 	}
 	return id, err

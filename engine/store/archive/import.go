@@ -35,9 +35,7 @@ func Verify(from io.Reader) (*Plan, error) {
 	for {
 		row, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			slices.Sort(p.clients)
-			slices.SortFunc(p.secrets, byName)
-			return p, nil
+			return p, p.sort()
 		}
 		if err != nil {
 			return nil, err
@@ -56,11 +54,24 @@ func Verify(from io.Reader) (*Plan, error) {
 	}
 }
 
+// sort puts in order what is looked up. ErrFormat: a client's id is there twice.
+func (p *Plan) sort() error {
+	slices.SortFunc(p.secrets, byName)
+	slices.Sort(p.clients)
+	for i := 1; i < len(p.clients); i++ {
+		if p.clients[i] == p.clients[i-1] {
+			return fmt.Errorf("two clients with the id %d: %w", p.clients[i], ErrFormat)
+		}
+	}
+	return nil
+}
+
 // Import loads the file that was verified into a store, with the ids that the
 // rows have: what is sealed is bound to them. Same says whether two sealed
 // values of the whole store, of that name, are the same. It refuses with
-// ErrTaken before it writes anything. After another error, or when it was
-// interrupted, it can be begun again.
+// ErrTaken before it writes anything. store.ErrConflict: a row, which
+// is named, has the id of one of another service; it will be so again. After another error, or
+// when it was interrupted, it can be begun again.
 func (p *Plan) Import(ctx context.Context, to store.Store, from io.Reader, same func(name string, a, b []byte) (bool, error)) (rows int64, err error) {
 	r, err := NewReader(from)
 	if err != nil {

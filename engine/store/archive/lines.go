@@ -119,33 +119,6 @@ func accessToken(l accessTokenLine) store.Row {
 	}}
 }
 
-// check refuses a row that no store has written: without an id, or not the one
-// of a service in the file.
-func check(row store.Row, services map[model.ID]bool) error {
-	service, ids := place(row)
-	for _, id := range ids {
-		if id <= 0 {
-			return fmt.Errorf("an id that is not positive: %w", ErrFormat)
-		}
-	}
-	switch r := row.(type) {
-	case store.ServiceRow:
-		if services[r.ID] || r.Issuer == "" {
-			return fmt.Errorf("a service that is there twice, or has no issuer: %w", ErrFormat)
-		}
-		services[r.ID] = true
-		return nil
-	case store.SecretRow:
-		if service == 0 {
-			return nil
-		}
-	}
-	if !services[service] {
-		return fmt.Errorf("a row of a service that is not there: %w", ErrFormat)
-	}
-	return nil
-}
-
 // place is the service of a row, and the ids that it must have.
 func place(row store.Row) (service model.ID, ids []model.ID) {
 	switch r := row.(type) {
@@ -179,4 +152,13 @@ func place(row store.Row) (service model.ID, ids []model.ID) {
 		return r.Service, nil
 	}
 	return 0, nil
+}
+
+// nameOf says which row it is.
+func nameOf(row store.Row) string {
+	service, ids := place(row)
+	if len(ids) == 0 {
+		return fmt.Sprintf("a row of the kind %s of the service %d", store.KindOf(row), service)
+	}
+	return fmt.Sprintf("%s %d of the service %d", store.KindOf(row), ids[0], service)
 }

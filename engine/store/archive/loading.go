@@ -2,30 +2,23 @@ package archive
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/archived"
 )
 
 const (
-	// batchRows is how many rows a transaction puts or deletes.
-	batchRows = 500
-	// leaseName is the lease of who loads into a store, leaseTime how long it
-	// outlives one who was killed.
-	leaseName = "loading"
-	leaseTime = 15 * time.Second
-	// unfinished begins the issuer of a service that is being loaded. It is no
-	// URL: nobody asks for such a service, and nobody gets half of one.
-	unfinished = "unfinished: "
+	// batchRows is how many rows a transaction puts or deletes, unless they take
+	// batchBytes before.
+	batchRows  = 500
+	batchBytes = 4 << 20
 )
-
-// ErrLoading: somebody else is loading rows into the store.
-var ErrLoading = fmt.Errorf("others are loading rows into this store; should they have been ended, try again in %s", leaseTime)
 
 // Loading puts the rows of services into a store where they are not. The
 // services get their names when all is there, at once. Until then they are
@@ -33,22 +26,25 @@ var ErrLoading = fmt.Errorf("others are loading rows into this store; should the
 // goroutine.
 type Loading struct {
 	to       store.Store
-	holder   string
+	hold     *hold
 	found    []store.ServiceRow
 	left     []model.ID
 	services map[model.ID]store.Row
 	puts     []store.Row
 	deletes  []store.Row
+	size     int // of what was put off, in bytes
 	rows     int64
 }
 
-// Load begins to load. Close it after use. ErrLoading: somebody else does.
+// Load begins to load. Close it after use. ErrLoading, from here on and for good:
+// somebody else does, or has done since.
 func Load(ctx context.Context, to store.Store) (*Loading, error) {
-	l := &Loading{to: to, holder: rand.Text(), services: map[model.ID]store.Row{}}
-	if err := l.hold(ctx); err != nil {
+	l := &Loading{to: to, services: map[model.ID]store.Row{}}
+	var err error
+	if l.hold, err = take(ctx, to); err != nil {
 		return nil, err
 	}
-	err := read(ctx, to, 0, func(row store.Row) error {
+	err = read(ctx, to, 0, func(row store.Row) error {
 		service, ok := row.(store.ServiceRow)
 		switch {
 		case !ok:
@@ -77,7 +73,7 @@ func (l *Loading) Rows() int64 { return l.rows }
 func (l *Loading) Put(ctx context.Context, row store.Row) error {
 	if service, ok := row.(store.ServiceRow); ok {
 		l.services[service.ID] = row
-		service.Issuer = unfinished + service.Issuer
+		service.Issuer = store.Unfinished + service.Issuer
 		row = service
 	}
 	if len(l.deletes) > 0 {
@@ -85,10 +81,8 @@ func (l *Loading) Put(ctx context.Context, row store.Row) error {
 			return err
 		}
 	}
-	if l.puts = append(l.puts, row); len(l.puts) < batchRows {
-		return nil
-	}
-	return l.Flush(ctx)
+	l.puts = append(l.puts, row)
+	return l.full(ctx, row)
 }
 
 // Delete deletes the row with a key, sooner or later.
@@ -101,29 +95,80 @@ func (l *Loading) Delete(ctx context.Context, row store.Row) error {
 			return err
 		}
 	}
-	if l.deletes = append(l.deletes, row); len(l.deletes) < batchRows {
+	l.deletes = append(l.deletes, row)
+	return l.full(ctx, row)
+}
+
+// full flushes when the row was one that fills the batch.
+func (l *Loading) full(ctx context.Context, row store.Row) error {
+	size, err := sizeOf(row)
+	if err != nil {
+		return err
+	}
+	if l.size += size; l.size < batchBytes && len(l.puts)+len(l.deletes) < batchRows {
 		return nil
 	}
 	return l.Flush(ctx)
 }
 
-// Flush does what was put off.
-func (l *Loading) Flush(ctx context.Context) error {
-	if err := l.hold(ctx); err != nil {
-		return err
+// sizeOf is about how many bytes a row takes.
+func sizeOf(row store.Row) (bytes int, err error) {
+	values, err := archived.Values(row)
+	for _, value := range values {
+		switch v := value.(type) {
+		case string:
+			bytes += len(v)
+		case []byte:
+			bytes += len(v)
+		}
 	}
+	return bytes, err
+}
+
+// Flush does what was put off. store.ErrConflict: another row has the name of one
+// of them or, in another service, its id.
+func (l *Loading) Flush(ctx context.Context) error {
 	if len(l.deletes) > 0 {
-		if err := l.to.DeleteRows(ctx, l.deletes); err != nil {
+		if err := l.delete(ctx); err != nil {
 			return err
 		}
 	}
 	if len(l.puts) > 0 {
-		if err := l.to.PutRows(ctx, l.puts); err != nil {
+		err := l.put(ctx, l.puts...)
+		if errors.Is(err, store.ErrConflict) {
+			err = l.oneByOne(ctx)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	l.rows += int64(len(l.puts))
-	l.puts, l.deletes = l.puts[:0], l.deletes[:0]
+	l.puts, l.deletes, l.size = empty(l.puts), empty(l.deletes), 0
+	return nil
+}
+
+// empty makes a list ready for the next batch, and holds on to no row of this one.
+func empty(rows []store.Row) []store.Row {
+	clear(rows)
+	return rows[:0]
+}
+
+func (l *Loading) delete(ctx context.Context) error {
+	return l.hold.write(ctx, func(ctx context.Context) error { return l.to.DeleteRows(ctx, l.deletes) })
+}
+
+func (l *Loading) put(ctx context.Context, rows ...store.Row) error {
+	return l.hold.write(ctx, func(ctx context.Context) error { return l.to.PutRows(ctx, rows) })
+}
+
+// oneByOne puts the rows of a batch that was refused, to find the one that is in
+// conflict.
+func (l *Loading) oneByOne(ctx context.Context) error {
+	for _, row := range l.puts {
+		if err := l.put(ctx, row); err != nil {
+			return fmt.Errorf("%s: %w", nameOf(row), err)
+		}
+	}
 	return nil
 }
 
@@ -132,30 +177,16 @@ func (l *Loading) Finish(ctx context.Context) error {
 	if err := l.Flush(ctx); err != nil {
 		return err
 	}
-	var named []store.Row
-	for _, service := range l.services {
-		named = append(named, service)
-	}
-	return l.to.PutRows(ctx, named)
+	return l.put(ctx, slices.Collect(maps.Values(l.services))...)
 }
 
-// Close lets others load. When it cannot, the lease ends by itself.
-func (l *Loading) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseTime)
-	defer cancel()
-	_, _ = l.to.Lease(ctx, leaseName, l.holder, 0)
-}
+// Close lets others load.
+func (l *Loading) Close() { l.hold.release() }
 
-// hold renews the lease.
-func (l *Loading) hold(ctx context.Context) error {
-	held, err := l.to.Lease(ctx, leaseName, l.holder, leaseTime)
-	if err == nil && !held {
-		err = ErrLoading
-	}
-	return err
-}
+func isUnfinished(s store.ServiceRow) bool { return strings.HasPrefix(s.Issuer, store.Unfinished) }
 
-func isUnfinished(s store.ServiceRow) bool { return strings.HasPrefix(s.Issuer, unfinished) }
+// issuerOf is the issuer that a service has, or will have when it is finished.
+func issuerOf(s store.ServiceRow) string { return strings.TrimPrefix(s.Issuer, store.Unfinished) }
 
 // errEnough ends read.
 var errEnough = errors.New("enough was read")

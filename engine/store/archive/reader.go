@@ -11,7 +11,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
@@ -20,17 +19,17 @@ type Reader struct {
 	// Header is the file's.
 	Header Header
 
-	lines    *bufio.Scanner
-	sum      hash.Hash
-	line     int64
-	kind     int // the place of the last row's kind in the order
-	services map[model.ID]bool
-	ended    bool
+	lines *bufio.Scanner
+	sum   hash.Hash
+	line  int64
+	kind  int // the place of the last row's kind in the order
+	rows  *checker
+	ended bool
 }
 
 // NewReader reads the header. The error is ErrFormat, ErrNewer or from's.
 func NewReader(from io.Reader) (*Reader, error) {
-	r := &Reader{lines: bufio.NewScanner(from), sum: sha256.New(), services: map[model.ID]bool{}}
+	r := &Reader{lines: bufio.NewScanner(from), sum: sha256.New(), rows: newChecker()}
 	r.lines.Buffer(make([]byte, 64<<10), maxLine+1)
 	text, err := r.next()
 	if err != nil {
@@ -91,7 +90,7 @@ func (r *Reader) row(kind store.Kind, value []byte) (store.Row, error) {
 	if err != nil {
 		return nil, r.wrong("%s: %v", kind, err)
 	}
-	if err := check(row, r.services); err != nil {
+	if err := r.rows.check(row); err != nil {
 		return nil, fmt.Errorf("line %d: %w", r.line, err)
 	}
 	return row, nil

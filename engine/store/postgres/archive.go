@@ -54,29 +54,6 @@ func (s *Store) eachArchived(t *archived.Table, rows pgx.Rows, f func(store.Row)
 	return nil
 }
 
-// Tally counts the rows of each kind.
-func (s *Store) Tally(ctx context.Context, now int64) (store.Tally, error) {
-	tally := store.Tally{}
-	err := s.snapshot(ctx, func(tx pgx.Tx) error {
-		for i := range archived.Tables {
-			t := &archived.Tables[i]
-			count, n := `SELECT count(*) FROM `+t.Name, int64(0)
-			if t.Lapses {
-				count += fmt.Sprintf(` WHERE expires_at > %d`, now)
-			}
-			if err := tx.QueryRow(ctx, count).Scan(&n); err != nil {
-				return unavailable(err)
-			}
-			tally[t.Kind] = n
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return tally, nil
-}
-
 // snapshot runs f in a transaction that sees one moment, on a connection of its
 // own, for as long as f takes.
 func (s *Store) snapshot(ctx context.Context, f func(pgx.Tx) error) error {
@@ -96,7 +73,41 @@ func (s *Store) snapshot(ctx context.Context, f func(pgx.Tx) error) error {
 	if err != nil {
 		return unavailable(err)
 	}
+	if s.parts.set.Load() != nil {
+		// The moment is that of the first query. A partition that went after it and
+		// before its own turn would be gone with rows that live on among the rest.
+		if _, err := tx.Exec(ctx, `LOCK TABLE access_tokens, refresh_tokens, handles IN ACCESS SHARE MODE`); err != nil {
+			return unavailable(err)
+		}
+	}
 	return f(tx) // closing the connection ends it
+}
+
+// Find reads rows by their keys, in one round trip.
+func (s *Store) Find(ctx context.Context, keys []store.Row) (found []store.Row, err error) {
+	if len(keys) == 0 {
+		return nil, ctx.Err()
+	}
+	err = s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		found = nil // of an attempt that failed
+		var b pgx.Batch
+		err := queueEach(keys, func(t *archived.Table, values []any) {
+			b.Queue(s.textFor(t, values, t.Find("$")), values[:len(t.Key)]...).Query(func(rows pgx.Rows) error {
+				return s.eachArchived(t, rows, func(row store.Row) error {
+					found = append(found, row)
+					return nil
+				})
+			})
+		})
+		if err != nil {
+			return err
+		}
+		return conn.SendBatch(ctx, &b).Close()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // PutRows writes rows.
@@ -114,16 +125,8 @@ func (s *Store) PutRows(ctx context.Context, rows []store.Row) error {
 // DeleteRows removes rows.
 func (s *Store) DeleteRows(ctx context.Context, rows []store.Row) error {
 	return s.eachRow(ctx, rows, func(b *pgx.Batch, t *archived.Table, values []any) {
-		b.Queue(s.textFor(t, values, remove(t)), values[:len(t.Key)]...)
+		b.Queue(s.textFor(t, values, `DELETE FROM `+t.Name+` WHERE `+t.Named("$")), values[:len(t.Key)]...)
 	})
-}
-
-func remove(t *archived.Table) string {
-	matches := make([]string, len(t.Key))
-	for i, column := range t.Key {
-		matches[i] = fmt.Sprintf("%s = $%d", column, i+1)
-	}
-	return `DELETE FROM ` + t.Name + ` WHERE ` + strings.Join(matches, ` AND `)
 }
 
 // put inserts a row, or replaces the one with its key.
@@ -153,26 +156,36 @@ func (s *Store) textFor(t *archived.Table, values []any, text string) string {
 	return s.parts.sql(t.Name, model.ID(values[1].(int64)), text)
 }
 
-// eachRow queues statements for each row and runs them in one transaction.
-func (s *Store) eachRow(ctx context.Context, rows []store.Row, queue func(*pgx.Batch, *archived.Table, []any)) error {
-	if len(rows) == 0 {
-		return ctx.Err()
-	}
-	var b pgx.Batch
+// queueEach calls queue with each row's table and values. A batch is good for one
+// attempt: it keeps what the connection it was sent by knows of its statements.
+func queueEach(rows []store.Row, queue func(*archived.Table, []any)) error {
 	for _, row := range rows {
 		values, err := archived.Values(row)
 		if err != nil {
 			return err
 		}
-		queue(&b, archived.Of(row), values)
+		queue(archived.Of(row), values)
 	}
-	for _, table := range []string{"services", "clients"} {
-		if slices.ContainsFunc(rows, func(r store.Row) bool { return archived.Of(r).Name == table }) {
-			// What the store numbers itself goes on behind every number that is there.
-			b.Queue(fmt.Sprintf(`SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), greatest(max(id), nextval(pg_get_serial_sequence('%[1]s', 'id')))) FROM %[1]s`, table))
-		}
+	return nil
+}
+
+// eachRow queues statements for each row and runs them in one transaction.
+func (s *Store) eachRow(ctx context.Context, rows []store.Row, queue func(*pgx.Batch, *archived.Table, []any)) error {
+	if len(rows) == 0 {
+		return ctx.Err()
 	}
 	return s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var b pgx.Batch
+		err := queueEach(rows, func(t *archived.Table, values []any) { queue(&b, t, values) })
+		if err != nil {
+			return err
+		}
+		for _, table := range []string{"services", "clients"} {
+			if slices.ContainsFunc(rows, func(r store.Row) bool { return archived.Of(r).Name == table }) {
+				// What the store numbers itself goes on behind every number that is there.
+				b.Queue(fmt.Sprintf(`SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), greatest(max(id), nextval(pg_get_serial_sequence('%[1]s', 'id')))) FROM %[1]s`, table))
+			}
+		}
 		return outcome(pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() }))
 	})
 }

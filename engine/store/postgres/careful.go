@@ -7,7 +7,7 @@ import (
 // oneByOne does each unit under a savepoint, so that one that fails is undone
 // and the others stay.
 func (t *tx) oneByOne(batch []*unit) error {
-	if _, err := t.conn.Exec(t.ctx, `BEGIN`); err != nil {
+	if _, err := t.conn.Exec(t.ctx, begin); err != nil {
 		return err
 	}
 	for _, u := range batch {

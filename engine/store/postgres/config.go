@@ -64,22 +64,28 @@ func poolConfig(dsn string, connections int) (*pgxpool.Config, error) {
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
-// prepare settles two things for a connection. A setting under which a commit is
+// prepare settles three things for a connection. A setting under which a commit is
 // acknowledged before it is on disk is undone; stronger ones, which wait for
 // replicas, stay. And plans are made by index, whatever the statistics say: every
 // statement here is about few rows, and one that was planned while its table was
 // small must not walk all of it when it has grown. What a plan without an index
 // seems to cost would have the server compile it first, for a tenth of a second.
+// And the server finds out soon that a node's machine is gone, whose transaction
+// may hold the end of the feed: in the middle of a round trip no other time limit
+// runs.
 func prepare(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit', true) = 'off'`)
 	if err != nil {
 		return err
 	}
-	for _, plan := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "jit"} {
-		_, err := c.Exec(ctx, `SELECT set_config($1, 'off', false)`, plan)
+	for _, s := range []struct{ name, value string }{
+		{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}, {"enable_bitmapscan", "off"}, {"jit", "off"},
+		{"tcp_keepalives_idle", "5"}, {"tcp_keepalives_interval", "2"}, {"tcp_keepalives_count", "3"}, {"tcp_user_timeout", "10000"},
+	} {
+		_, err := c.Exec(ctx, `SELECT set_config($1, $2, false)`, s.name, s.value)
 		if err != nil && code(err) == "" {
 			return err
-		} // else this server plans otherwise
+		} // else this server has no such setting
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ const (
 	codeUniqueViolation  = "23505"
 	codeCheckViolation   = "23514"
 	codeSerialization    = "40001"
+	codeUnknownOutcome   = "40003" // CockroachDB's, of a commit
 	codeDeadlock         = "40P01"
 	codeUndefinedTable   = "42P01"
 	codeDuplicateTable   = "42P07"
@@ -28,6 +29,7 @@ const (
 	codeQueryCanceled    = "57014"
 	codeReadOnly         = "25006"
 	codeDiskFull         = "53100"
+	codeProtocol         = "08P01"
 )
 
 // code is the server's error code, or empty for errors of other origin.
@@ -75,7 +77,8 @@ func isSlow(err error) bool {
 
 // isLost reports whether an error leaves open what the server did.
 func isLost(err error) bool {
-	return code(err) == "" || strings.HasPrefix(code(err), "08") || strings.HasPrefix(code(err), "57P")
+	c := code(err)
+	return c == "" || c == codeUnknownOutcome || strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P")
 }
 
 // unavailable marks an error of the database as one to try again after.
@@ -97,6 +100,8 @@ func reason(err error) string {
 		return "the database's disk is full"
 	case strings.HasPrefix(c, "53"):
 		return "the database has too much to do"
+	case c == codeProtocol:
+		return "a pooler refuses the session's settings: connect directly, or through one in session mode"
 	case strings.HasPrefix(c, "57P"), strings.HasPrefix(c, "08"):
 		return "the database is shutting down or starting"
 	case strings.HasPrefix(c, "28"):

@@ -27,9 +27,10 @@ type feed struct {
 
 	mu   sync.Mutex // held while subscribers are called
 	last int64      // everything up to here has been given
-	// ahead are numbers behind last that have been given: writers that commit one
-	// after the other may come here in another order.
-	ahead map[int64]bool
+	at   int64      // when last was told, in Unix milliseconds
+	// ahead are numbers behind last that have been given, and when they were told:
+	// writers that commit one after the other may come here in another order.
+	ahead map[int64]int64
 	name  string
 
 	subs *subscribers.List
@@ -86,7 +87,7 @@ func (f *feed) publish(changes []model.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range changes {
-		f.pass(c.Seq)
+		f.pass(c)
 	}
 	f.subs.Tell(changes)
 }
@@ -95,17 +96,19 @@ func (f *feed) publish(changes []model.Change) {
 // be given twice.
 const maxAhead = 100_000
 
-// pass notes that a number is given, and reports whether it was before. f.mu is
+// pass notes that a change is given, and reports whether it was before. f.mu is
 // held.
-func (f *feed) pass(seq int64) (before bool) {
-	if seq <= f.last || f.ahead[seq] {
+func (f *feed) pass(c model.Change) (before bool) {
+	if _, given := f.ahead[c.Seq]; given || c.Seq <= f.last {
 		return true
 	}
 	if f.ahead == nil || len(f.ahead) >= maxAhead {
-		f.ahead = map[int64]bool{}
+		f.ahead = map[int64]int64{}
 	}
-	for f.ahead[seq] = true; f.ahead[f.last+1]; f.last++ {
-		delete(f.ahead, f.last+1)
+	f.ahead[c.Seq] = c.At
+	for at, given := f.ahead[f.last+1]; given; at, given = f.ahead[f.last+1] {
+		f.last, f.at = f.last+1, at
+		delete(f.ahead, f.last)
 	}
 	return false
 }
@@ -119,11 +122,16 @@ func scanChange(r row) model.Change {
 	}
 }
 
+// atOf is when the change with the number $1 was told. The same number told at
+// another time is of another feed: that of a replica that took over without
+// having seen everything, and has told other changes since.
+const atOf = `CASE $1 WHEN l.floor THEN l.floor_at ELSE (SELECT at FROM changes WHERE seq = $1) END`
+
 // selectPage reads the rows of the feed behind number $1, $2 at most, and the
 // state of the feed beside each of them, or once beside none. It is one
 // statement, so that no sweep comes between.
 const selectPage = `SELECT c.seq, c.service, c.kind, c.ref, c.subject, c.at, f.name, l.floor, f.last, f.last_at,
-		CASE $1 WHEN l.floor THEN l.floor_at ELSE (SELECT at FROM changes WHERE seq = $1) END
+		` + atOf + `
 	FROM feed f CROSS JOIN feed_floor l LEFT JOIN (` + selectChanges + `) c ON true
 	WHERE f.id = 1 AND l.id = 1 ORDER BY c.seq`
 

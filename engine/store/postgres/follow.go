@@ -12,9 +12,17 @@ import (
 )
 
 // selectState reads the name of the feed, its last number, the number below
-// which it was swept, and the database's clock.
-const selectState = `SELECT f.name, f.last, l.floor, (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+// which it was swept, the database's clock, and when the last number and the
+// number $1 were told.
+const selectState = `SELECT f.name, f.last, l.floor, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, f.last_at,
+	CASE $1::bigint WHEN f.last THEN f.last_at ELSE ` + atOf + ` END
 	FROM feed f CROSS JOIN feed_floor l WHERE f.id = 1 AND l.id = 1`
+
+// isFeed reports whether a state is that of a feed in which a number was told at
+// a time.
+func isFeed(state row, name string, at int64) bool {
+	return state.Text(0) == name && !state.Null(5) && state.Int(5) == at
+}
 
 // follow gives the changes of other nodes until the store closes: at every
 // tick, and when one of them says that there is something.
@@ -37,22 +45,23 @@ func (s *Store) follow() {
 // catchUp gives the rows that follow the last, and reports whether there may
 // be more. What could not be read now will be at the next tick.
 func (s *Store) catchUp(ctx context.Context) (more bool) {
+	ctx = store.Prefer(ctx) // what was revoked must be known soon, however much is asked
 	f := &s.feed
 	f.mu.Lock()
-	last := f.last
+	name, last, at := f.name, f.last, f.at
 	f.mu.Unlock()
 	asked := s.opts.Now()
-	state, err := s.reads.one(ctx, selectState)
+	state, err := s.reads.one(ctx, selectState, last)
 	if err != nil {
 		return false
 	}
 	s.clock.note(asked, s.opts.Now(), state.Int(3))
-	switch end := state.Int(1); {
-	case state.Text(0) != f.name || end < last || state.Int(2) > last:
+	end := state.Int(1)
+	if !isFeed(state, name, at) || end < last || state.Int(2) > last {
 		s.startAgain(ctx, state)
 		return false
-	case end == last:
-		s.replica.note(end)
+	}
+	if s.replica.note(asked, end, state.Int(4)); end == last {
 		return false
 	}
 	rows, err := s.reads.query(ctx, selectChanges, last, int64(followLimit))
@@ -63,12 +72,11 @@ func (s *Store) catchUp(ctx context.Context) (more bool) {
 	defer f.mu.Unlock()
 	changes := make([]model.Change, 0, len(rows))
 	for _, r := range rows {
-		if c := scanChange(r); !f.pass(c.Seq) { // else publish gave it
+		if c := scanChange(r); !f.pass(c) { // else publish gave it
 			changes = append(changes, c)
 		}
 	}
 	f.subs.Tell(changes)
-	s.replica.note(f.last)
 	return len(rows) == followLimit
 }
 
@@ -84,7 +92,8 @@ func (s *Store) startAgain(ctx context.Context, state row) {
 	f := &s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.name, f.last, f.ahead = state.Text(0), state.Int(1), nil
+	f.name, f.last, f.at, f.ahead = state.Text(0), state.Int(1), state.Int(4), nil
+	s.replica.forget()
 	changes := make([]model.Change, 0, len(rows))
 	for _, r := range rows {
 		changes = append(changes, model.Change{Service: model.ID(r.Int(0)), Kind: model.ChangeEverything, At: s.opts.Now().UnixMilli()})
@@ -150,7 +159,7 @@ func (s *Store) openFeed(ctx context.Context, conn *pgx.Conn, name string) error
 			return err
 		}
 	}
-	err := conn.QueryRow(ctx, `SELECT name, last FROM feed WHERE id = 1`).Scan(&s.feed.name, &s.feed.last)
+	err := conn.QueryRow(ctx, `SELECT name, last, last_at FROM feed WHERE id = 1`).Scan(&s.feed.name, &s.feed.last, &s.feed.at)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ const (
 	// one that holds the rest. It keeps a few tokens that last for years from
 	// keeping a partition each.
 	foldLimit = 10_000
+	// longest is how long it may take to go along a partition.
+	longest = 10 * time.Minute
 )
 
 // ensure makes the partitions of the time to come, and reads which there are.
@@ -34,9 +36,8 @@ func (p *partitions) ensure(ctx context.Context, widths map[string]time.Duration
 	return errors.Join(append(errs, p.refresh(ctx))...)
 }
 
-// sweepForever sweeps in small steps until the store closes, as long as this
-// node is the one that does: at leisure while it finds little, without much
-// pause while it finds a lot.
+// sweepForever sweeps until the store closes, as long as this node is the one
+// that does.
 func (s *Store) sweepForever(partitioned bool) {
 	timer := time.NewTimer(s.opts.SweepInterval)
 	defer timer.Stop()
@@ -64,8 +65,8 @@ func (s *Store) sweepForever(partitioned bool) {
 			s.maintain(s.ctx, s.careful())
 			maintained = time.Now()
 		}
-		if removed, err := s.Sweep(s.ctx, s.careful(), sweepStep); err == nil && removed >= sweepStep/4 {
-			timer.Reset(min(s.opts.SweepInterval, sweepPause))
+		if more, _ := s.sweeper.Tick(s.ctx, s.careful, s.opts.SweepInterval); more { // what fails is tried again
+			timer.Reset(0)
 		}
 	}
 }
@@ -112,18 +113,25 @@ func (s *Store) maintain(ctx context.Context, now time.Time) {
 	if e := s.forgetNodes(ctx, now); err == nil {
 		err = e
 	}
-	if err != nil && ctx.Err() == nil {
-		s.opts.Report(store.Finding{Name: "partitions", Value: err.Error(), Advice: "the sweeper tries again within minutes"})
+	if ctx.Err() == nil {
+		s.reportPartitions(err)
 	}
 	_ = s.parts.refresh(ctx) // the next look does it
+}
+
+func (s *Store) reportPartitions(err error) {
+	if err != nil {
+		s.opts.Report(store.Finding{Name: "partitions", Value: err.Error(),
+			Advice: "the sweeper tries again within minutes; is somebody reading for long, as a dump does?"})
+	}
 }
 
 // retire drops a partition in which everything has expired, or all but a few
 // rows, which it moves. It never assumes that what is old has expired.
 func (s *Store) retire(ctx context.Context, part *partition, width time.Duration, now time.Time) error {
 	var rows, live, last int64
-	err := s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE expires_at > $1), coalesce(max(expires_at), 0) FROM %s`, part.name), now.Unix()).
+	err := s.atLength(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE expires_at > $1), coalesce(max(expires_at), 0) FROM %s`, part.name), now.Unix()).
 			Scan(&rows, &live, &last)
 	})
 	if err != nil {
@@ -139,25 +147,49 @@ func (s *Store) retire(ctx context.Context, part *partition, width time.Duration
 		part.until = now.Add(min(max(next, width), 24*width)).Unix()
 		return nil
 	}
-	return s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error { return drop(ctx, conn, part, now) })
+	err = s.atLength(ctx, func(tx pgx.Tx) error { return drop(ctx, tx, part, now) })
+	if err != nil {
+		return fmt.Errorf("dropping the partition %s: %w", part.name, err)
+	}
+	return nil
 }
 
-// drop removes a partition, after moving what it holds to the one that holds
-// the rest. Its writers wait meanwhile; a node that still names it is told that
-// it is gone, and looks in the whole table.
-func drop(ctx context.Context, conn *pgx.Conn, part *partition, now time.Time) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		for _, statement := range []string{
-			`SET LOCAL lock_timeout = '500ms'`,
-			fmt.Sprintf(`LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE`, part.name),
-			fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, part.table, part.name),
-			fmt.Sprintf(`INSERT INTO %s SELECT * FROM %s WHERE expires_at > %d`, part.table, part.name, now.Unix()),
-			fmt.Sprintf(`DROP TABLE %s`, part.name),
-		} {
-			if _, err := tx.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("dropping the partition %s: %w", part.name, err)
-			}
+// atLength runs a transaction that goes along a whole partition, for which the
+// limits of other statements are too short.
+func (s *Store) atLength(ctx context.Context, work func(pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	conn, err := s.link.acquire(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer conn.Release()
+	return pgx.BeginFunc(ctx, conn.Conn(), func(tx pgx.Tx) error {
+		// It reads all rows, which it is quickest at without an index.
+		_, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '500', true), set_config('enable_seqscan', 'on', true)`,
+			milliseconds(longest))
+		if err != nil {
+			return err
 		}
-		return nil
+		return work(tx)
 	})
+}
+
+// drop removes a partition, and moves what lives on to the one that holds the
+// rest. It looks for that while only the partition's own writers wait; then
+// everybody does, for a moment. A node that still names the partition is told
+// that it is gone, and looks in the whole table.
+func drop(ctx context.Context, tx pgx.Tx, part *partition, now time.Time) error {
+	for _, statement := range []string{
+		fmt.Sprintf(`LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE`, part.name),
+		fmt.Sprintf(`CREATE TEMPORARY TABLE gatehouse_live ON COMMIT DROP AS SELECT * FROM %s WHERE expires_at > %d`, part.name, now.Unix()),
+		fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, part.table, part.name),
+		fmt.Sprintf(`INSERT INTO %s SELECT * FROM gatehouse_live`, part.table),
+		fmt.Sprintf(`DROP TABLE %s`, part.name),
+	} {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }

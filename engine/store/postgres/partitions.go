@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gatehouse-auth/gatehouse/engine/handle"
@@ -94,6 +95,8 @@ const selectPartitions = `SELECT p.relname, c.relname, coalesce(pg_get_expr(c.re
 func (p *partitions) refresh(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, tripTimeout) // others wait for the lock
+	defer cancel()
 	rows, err := p.pool.Query(ctx, selectPartitions)
 	if err != nil {
 		return err
@@ -114,11 +117,14 @@ func (p *partitions) refresh(ctx context.Context) error {
 		}
 		set[table] = append(set[table], part)
 	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
 	for _, list := range set {
 		slices.SortFunc(list, func(a, b *partition) int { return int(a.from>>1 - b.from>>1) })
 	}
 	p.set.Store(&set)
-	return rows.Err()
+	return nil
 }
 
 // currentID is an id that is drawn now.
@@ -127,18 +133,25 @@ func currentID(now time.Time) model.ID { return handle.First(now) }
 // restOf is the partition that holds what no other does.
 func restOf(table string) string { return table + "_rest" }
 
-// create makes the partitions of a table for some time ahead. The names say when
-// a partition begins.
+// create makes the partitions of a table for some time ahead, beside those that
+// there are: a node whose clock was wrong may have made some of another time. The
+// names say when a partition begins.
 func (p *partitions) create(ctx context.Context, table string, width time.Duration, now time.Time) error {
 	if err := p.make(ctx, `CREATE TABLE IF NOT EXISTS `+restOf(table)+` PARTITION OF `+table+` DEFAULT`); err != nil {
 		return err
 	}
-	begin := handle.First(now.Truncate(width))
-	for _, part := range p.list(table) {
-		begin = max(begin, part.to)
-	}
-	for until := handle.First(now.Add(2 * width)); begin < until; {
+	begin, until := handle.First(now.Truncate(width)), handle.First(now.Add(2*width))
+	for begin < until {
+		if part := p.find(table, begin); part != nil {
+			begin = part.to
+			continue
+		}
 		end := begin + handle.First(handle.Time(0).Add(width))
+		for _, part := range p.list(table) {
+			if part.from > begin {
+				end = min(end, part.from)
+			}
+		}
 		name := table + "_" + handle.Time(begin).UTC().Format("20060102t150405")
 		err := p.make(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM (%d) TO (%d)`, name, table, begin, end))
 		if err != nil {
@@ -151,9 +164,18 @@ func (p *partitions) create(ctx context.Context, table string, width time.Durati
 
 // make runs a statement that makes a partition, unless another node was first
 // (IF NOT EXISTS does not wait for it) or rows of that time are among the rest,
-// where they and the others of that time are found too.
+// where they and the others of that time are found too. It locks the rest, and
+// does not wait for that for long: whoever comes after it would wait too.
 func (p *partitions) make(ctx context.Context, statement string) error {
-	_, err := p.pool.Exec(ctx, statement)
+	ctx, cancel := context.WithTimeout(ctx, tripTimeout)
+	defer cancel()
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '500ms'`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, statement)
+		return err
+	})
 	switch code(err) {
 	case codeDuplicateTable, codeUniqueViolation, codeInvalidObject, codeCheckViolation:
 		return nil

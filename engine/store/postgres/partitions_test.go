@@ -3,9 +3,11 @@ package postgres
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
@@ -148,5 +150,104 @@ func TestPartitionGoesUnderLoad(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("the token was not found for a moment: %v", err)
 		}
+	}
+}
+
+// An export holds what lived at one moment, also what was moved meanwhile out of a
+// partition that went; and what is put then into a partition that has gone is kept.
+func TestExportWhilePartitionsGo(t *testing.T) {
+	start := time.Now().Truncate(time.Hour)
+	clock := &movable{at: start}
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)), Now: clock.now})
+	ctx := context.Background()
+	forever := h.token(t, start, 1e6*time.Hour)
+	for range 30 {
+		h.token(t, start, time.Minute)
+	}
+	clock.set(start.Add(10 * time.Hour))
+	exported := func(then func()) (row store.Row) {
+		must(t, h.Rows(ctx, 0, func(r store.Row) error {
+			then()
+			if a, ok := r.(store.AccessTokenRow); ok && a.Token.ID == forever {
+				row = r
+			}
+			return nil
+		}))
+		return row
+	}
+	if exported(sync.OnceFunc(func() { h.maintain(ctx, clock.now()) })) == nil {
+		t.Error("a token that lives is not in the export")
+	}
+	row := exported(func() {})
+	other := open(t, Options{DSN: h.opts.DSN, Now: clock.now, SweepInterval: -1})
+	h.maintain(ctx, clock.now())
+	if h.parts.find(accessTokens, forever) != nil || other.parts.find(accessTokens, forever) == nil {
+		t.Fatal("the partition has not gone, or the other node knows of that")
+	}
+	must(t, other.PutRows(ctx, []store.Row{row}))
+	if found, err := other.Find(ctx, []store.Row{row}); err != nil || len(found) != 1 {
+		t.Errorf("found %v, %v", found, err)
+	}
+}
+
+// A node that was started once with a clock a month ahead, and is gone, keeps
+// nobody's tokens from having partitions.
+func TestPartitionsOfAnotherTime(t *testing.T) {
+	dsn := place(pgtest.Start(t))
+	must(t, open(t, Options{DSN: dsn, SweepInterval: -1, Now: wrongBy(30 * 24 * time.Hour)}).Close())
+	h := newHouse(t, Options{DSN: dsn})
+	for _, table := range []string{accessTokens, handles, refreshTokens} {
+		for _, at := range []time.Time{time.Now(), time.Now().Add(h.opts.Widths[table])} {
+			if h.parts.find(table, currentID(at)) == nil {
+				t.Errorf("%s has no partition for %s: %v", table, at, h.parts.list(table))
+			}
+		}
+	}
+}
+
+// While somebody reads everything for long (a dump), partitions cannot be made:
+// nodes start all the same, those that serve wait for half a second at most, and
+// what has no partition yet is found among the rest.
+func TestPartitionsDuringADump(t *testing.T) {
+	dsn := place(pgtest.Start(t)) + "&idle_in_transaction_session_timeout=0"
+	h := newHouse(t, Options{DSN: dsn})
+	ctx := context.Background()
+	dump, err := h.connect(t).Begin(ctx)
+	must(t, err)
+	_, err = dump.Exec(ctx, `LOCK TABLE access_tokens, refresh_tokens, handles IN ACCESS SHARE MODE`)
+	must(t, err)
+	var reported findings
+	later := &house{service: h.service, grant: h.grant, Store: open(t, Options{DSN: dsn, SweepInterval: -1, Now: wrongBy(3 * time.Hour), Report: reported.report})}
+	if reported.named("partitions") == 0 {
+		t.Error("nothing is reported")
+	}
+	id := later.token(t, time.Now().Add(3*time.Hour), time.Hour)
+	if !later.has(t, id) || !h.has(t, id) {
+		t.Error("a token without a partition is not found")
+	}
+	ended, slowest := make(chan struct{}), time.Duration(0)
+	go func() {
+		defer close(ended)
+		later.maintain(ctx, later.opts.Now())
+	}()
+	for done := false; !done; {
+		select {
+		case <-ended:
+			done = true
+		default:
+		}
+		begin := time.Now()
+		if !h.has(t, id) {
+			t.Error("the token is not found while partitions are tried")
+		}
+		slowest = max(slowest, time.Since(begin))
+	}
+	if slowest > 2*time.Second {
+		t.Errorf("a lookup took %s", slowest)
+	}
+	must(t, dump.Rollback(ctx))
+	later.maintain(ctx, later.opts.Now())
+	if later.parts.find(refreshTokens, currentID(later.opts.Now().Add(24*time.Hour))) == nil {
+		t.Error("afterwards there are no partitions")
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/subscribers"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/sweeper"
 )
 
 // Options say where the store is and how it behaves.
@@ -30,8 +31,8 @@ type Options struct {
 	// one that can be written.
 	DSN string
 	// Replica, unless empty, is the connection string of a read replica. Access
-	// tokens are looked up there as long as it is not behind by more than half
-	// a second; what it does not find is asked for again at the primary.
+	// tokens are looked up there as long as it is not behind by more than 0.4
+	// seconds; what it does not find is asked for again at the primary.
 	Replica string
 	// Now is the clock; default time.Now. It stamps rows of the change feed and
 	// drives the sweeper.
@@ -94,7 +95,7 @@ type Store struct {
 	writers *writers
 	feed    feed
 	clock   clock
-	sweep   sweep
+	sweeper *sweeper.Sweeper
 	replica *replica // nil: there is none
 	known   int64    // the schema that this version knows
 
@@ -161,11 +162,13 @@ func (s *Store) start(ctx context.Context, partitioned bool) error {
 			return err
 		}
 	case partitioned:
-		if err := s.parts.ensure(ctx, s.opts.Widths, s.opts.Now()); err != nil {
+		err := s.parts.ensure(ctx, s.opts.Widths, s.opts.Now())
+		if s.parts.set.Load() == nil {
 			return err
 		}
+		s.reportPartitions(err) // what has no partition of its own lies with the rest
 	}
-	s.sweep.tables = sweepTables(partitioned)
+	s.sweeper = newSweeper(s, partitioned)
 	s.link = &link{pool: s.pool}
 	s.reads = newReaders(s.link, s.parts)
 	if err := s.openReplica(s.ctx); err != nil {
@@ -186,6 +189,9 @@ func (s *Store) start(ctx context.Context, partitioned bool) error {
 	}
 	s.jobs.Go(s.follow)
 	s.jobs.Go(s.beat)
+	if s.replica != nil {
+		s.jobs.Go(s.watchReplica)
+	}
 	if s.feed.notify != "" {
 		s.jobs.Go(s.listen)
 	}
@@ -233,6 +239,9 @@ func (s *Store) exec(ctx context.Context, work func(ctx context.Context, conn *p
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		if err = s.execOnce(own, work); !isTransient(err) {
 			break
+		}
+		if code(err) == codeUndefinedTable {
+			_ = s.parts.refresh(own) // or the next attempt says so
 		}
 	}
 	if err != nil && !isOutcome(err) {

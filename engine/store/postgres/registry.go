@@ -18,12 +18,20 @@ const (
 	selectClient  = `SELECT id FROM clients WHERE service = $1 AND alias = $2`
 )
 
-// EnsureService returns the id of an issuer.
+// insertService makes a service, unless one of that name is being loaded.
+const insertService = `INSERT INTO services (issuer)
+	SELECT $1::text WHERE NOT EXISTS (SELECT 1 FROM services WHERE issuer = '` + store.Unfinished + `' || $1::text) ON CONFLICT DO NOTHING`
+
+// EnsureService returns the id of an issuer. store.ErrUnfinished: it is being loaded.
 func (s *Store) EnsureService(ctx context.Context, issuer string) (id model.ID, err error) {
 	if issuer == "" {
 		return 0, fmt.Errorf("a service without an issuer: %w", column.ErrMalformed)
 	}
-	return s.ensure(ctx, selectService, `INSERT INTO services (issuer) VALUES ($1) ON CONFLICT DO NOTHING`, issuer)
+	id, err = s.ensure(ctx, selectService, insertService, issuer)
+	if errors.Is(err, store.ErrNotFound) {
+		err = store.ErrUnfinished
+	}
+	return id, err
 }
 
 // EnsureClients returns the ids of a service's clients by alias.
@@ -69,6 +77,18 @@ func (s *Store) Lease(ctx context.Context, name, holder string, d time.Duration)
 			SELECT $1::text, $2::text, n.now + $3::bigint FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now) n
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
 			WHERE leases.holder = excluded.holder OR leases.until <= excluded.until - $3::bigint`, name, holder, d.Milliseconds())
+		held = err == nil && tag.RowsAffected() > 0
+		return err
+	})
+	return held, err
+}
+
+// Renew extends a lease that has had no other holder since, by the database's
+// clock.
+func (s *Store) Renew(ctx context.Context, name, holder string, d time.Duration) (held bool, err error) {
+	err = s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, `UPDATE leases SET until = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $3::bigint
+			WHERE name = $1 AND holder = $2`, name, holder, d.Milliseconds())
 		held = err == nil && tag.RowsAffected() > 0
 		return err
 	})

@@ -16,30 +16,41 @@ import (
 const (
 	// replicaLag is how far behind a replica may be and still answer: together
 	// with followFresh, what was revoked is inactive within a second.
-	replicaLag = 500 * time.Millisecond
+	replicaLag = 400 * time.Millisecond
 	// followFresh is how long ago this node may have looked at the feed last for
 	// it to know how far behind a replica is.
-	followFresh = 400 * time.Millisecond
+	followFresh = 500 * time.Millisecond
 	// replicaPause is how long a replica that failed is left alone.
 	replicaPause = 5 * time.Second
+	// replicaSame is how long it is taken to follow this node's feed after it was
+	// seen to.
+	replicaSame = time.Second
+	// seenApart is the least time between two moments of the feed that are kept,
+	// and seenMost how many are: they go back further than a replica may.
+	seenApart = 50 * time.Millisecond
+	seenMost  = 20
 )
 
 // replica answers for access tokens. It is trusted with what it finds, as long
-// as it has everything that the primary's feed told half a second ago, and with
-// nothing that it does not find.
+// as it has everything that the primary's feed told before replicaLag, and with
+// nothing that it does not find. One that was ahead of the replica which took over
+// stays with a feed of its own, whose numbers say nothing: a second ago at most,
+// it must have had the same as the primary.
 type replica struct {
 	pool  *pgxpool.Pool
 	reads *readers
 	now   func() time.Time
 	own   atomic.Int64 // the last number that this node itself has told
 	seen  atomic.Pointer[[]seenAt]
+	same  atomic.Int64 // when it was last seen to follow the feed, in Unix milliseconds
 	down  atomic.Int64 // not to be asked before, in Unix milliseconds
 }
 
-// seenAt is the end of the feed as it was at a moment.
+// seenAt is the end of the feed as it was at a moment of this node's clock, and
+// when that end was told, in Unix milliseconds.
 type seenAt struct {
-	at  time.Time
-	end int64
+	moment  time.Time
+	end, at int64
 }
 
 // openReplica connects to a replica, which may be down.
@@ -60,16 +71,28 @@ func (s *Store) openReplica(ctx context.Context) error {
 }
 
 // note takes the end of the primary's feed at a moment.
-func (r *replica) note(end int64) {
+func (r *replica) note(moment time.Time, end, at int64) {
 	if r == nil {
 		return
 	}
-	now := r.now()
-	list := []seenAt{{now, end}}
+	list := []seenAt{{moment, end, at}}
 	if old := r.seen.Load(); old != nil {
-		list = append(list, (*old)[:min(len(*old), 15)]...) // the newest first
+		if moment.Sub((*old)[0].moment) < seenApart {
+			return
+		}
+		list = append(list, (*old)[:min(len(*old), seenMost-1)]...) // the newest first
 	}
 	r.seen.Store(&list)
+}
+
+// forget is told that the primary has another feed.
+func (r *replica) forget() {
+	if r == nil {
+		return
+	}
+	r.seen.Store(nil)
+	r.own.Store(0)
+	r.same.Store(0)
 }
 
 // wrote takes a number that this node itself has told: its own revocations
@@ -82,32 +105,81 @@ func (r *replica) wrote(seq int64) {
 	}
 }
 
-// least is the end of the feed that the replica must have, and whether this
+// due is the end of the feed that a replica must have by now, and whether this
 // node knows.
-func (r *replica) least() (int64, bool) {
+func (r *replica) due() (seenAt, bool) {
 	seen, now := r.seen.Load(), r.now()
-	if seen == nil || now.Sub((*seen)[0].at) > followFresh || now.UnixMilli() < r.down.Load() {
-		return 0, false
+	if seen == nil || now.Sub((*seen)[0].moment) > followFresh {
+		return seenAt{}, false
 	}
 	for _, s := range *seen {
-		if now.Sub(s.at) >= replicaLag {
-			return max(s.end, r.own.Load()), true
+		if age := now.Sub(s.moment); age >= replicaLag {
+			return s, age <= replicaLag+followFresh
 		}
 	}
-	return 0, false
+	return seenAt{}, false
+}
+
+// least is the number that the replica must have to be asked, and whether it may
+// be.
+func (r *replica) least() (int64, bool) {
+	now := r.now().UnixMilli()
+	if now < r.down.Load() || now-r.same.Load() > replicaSame.Milliseconds() {
+		return 0, false
+	}
+	s, known := r.due()
+	return max(s.end, r.own.Load()), known
+}
+
+// watchReplica finds out again and again whether the replica follows the feed
+// that this node follows, until the store closes.
+func (s *Store) watchReplica() {
+	ticker := time.NewTicker(s.opts.FollowInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-ticker.C:
+		}
+		r := s.replica
+		due, known := r.due()
+		if !known || r.now().UnixMilli() < r.down.Load() {
+			continue
+		}
+		s.feed.mu.Lock()
+		name := s.feed.name
+		s.feed.mu.Unlock()
+		asked := r.now()
+		state, err := r.reads.one(s.ctx, selectState, due.end)
+		switch {
+		case err == nil && isFeed(state, name, due.at):
+			r.same.Store(asked.UnixMilli())
+		case err != nil && s.ctx.Err() == nil:
+			s.failed(err)
+		}
+	}
+}
+
+// failed has the replica left alone for a while after an error.
+func (s *Store) failed(err error) {
+	r := s.replica
+	now := r.now()
+	if r.down.Swap(now.Add(replicaPause).UnixMilli()) <= now.UnixMilli() { // else others have said so
+		s.opts.Report(store.Finding{Name: "read replica", Value: err.Error(), Advice: "the primary is asked meanwhile"})
+	}
 }
 
 // accessTokenRow reads the row of an access token and its grant.
 func (s *Store) accessTokenRow(ctx context.Context, service, id model.ID) (row, error) {
 	if r := s.replica; r != nil {
-		if least, known := r.least(); known {
+		if least, may := r.least(); may {
 			found, err := r.reads.of(ctx, accessTokens, id, lookInTheReplica, int64(service), int64(id))
 			switch {
 			case err == nil && found.Int(0) >= least:
 				return found[1:], nil
 			case err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil:
-				r.down.Store(r.now().Add(replicaPause).UnixMilli())
-				s.opts.Report(store.Finding{Name: "read replica", Value: err.Error(), Advice: "the primary is asked meanwhile"})
+				s.failed(err)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -93,7 +94,9 @@ func (w *writers) commit(batch []*unit) {
 		if code(err) == codeUndefinedTable {
 			_ = w.parts.refresh(context.Background()) // or the next attempt says so
 		}
-		w.replan(batch)
+		if batch = w.prepare(batch); len(batch) == 0 {
+			return
+		}
 		careful = careful || attempt > 1
 		time.Sleep(rand.N(time.Duration(attempt) * 10 * time.Millisecond))
 	}
@@ -134,13 +137,6 @@ func (w *writers) planUnit(u *unit) error {
 	return nil
 }
 
-// replan plans units again that had a plan.
-func (w *writers) replan(batch []*unit) {
-	for _, u := range batch {
-		_ = w.planUnit(u) // it went well before
-	}
-}
-
 // errCareful says that a batch must be done unit by unit: one of its units
 // fails after it has changed something.
 var errCareful = errors.New("a unit of the batch fails")
@@ -148,6 +144,8 @@ var errCareful = errors.New("a unit of the batch fails")
 // errBroken says that the connection broke before the commit was asked for:
 // nothing of the batch was kept.
 var errBroken = errors.New("the connection broke")
+
+var errRolledBack = unavailableText("the database rolled back what was to be committed")
 
 // transact does a batch in one transaction, and returns what the feed was told.
 // The units' own errors count when it returns nil.
@@ -185,11 +183,15 @@ type tx struct {
 	outcomes
 }
 
+// begin begins one, whatever the database's default: what plans promise of rows
+// that others change meanwhile is so at this level.
+const begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
+
 // together sends all statements of all units in one round trip. What they
 // return is looked at before the commit.
 func (t *tx) together(bulks []*bulk, batch []*unit) error {
 	var b pgx.Batch
-	b.Queue(`BEGIN`)
+	b.Queue(begin)
 	for _, bulk := range bulks {
 		bulk.queue(&b)
 	}
@@ -295,7 +297,10 @@ func (t *tx) commit(f *feed) ([]model.Change, error) {
 	results := t.conn.SendBatch(t.ctx, &b)
 	err := f.number(results, t.changes)
 	if err == nil {
-		_, err = results.Exec()
+		var tag pgconn.CommandTag
+		if tag, err = results.Exec(); err == nil && tag.String() != `COMMIT` { // PostgreSQL, COMMIT: it was aborted
+			err = errRolledBack
+		}
 	}
 	if e := results.Close(); err == nil {
 		err = e
@@ -303,7 +308,7 @@ func (t *tx) commit(f *feed) ([]model.Change, error) {
 	if err == nil {
 		return t.changes, nil
 	}
-	if isLost(err) {
+	if isLost(err) && !errors.Is(err, errRolledBack) {
 		return nil, errors.Join(store.ErrUnknown, err)
 	}
 	t.rollback()

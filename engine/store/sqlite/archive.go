@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -14,50 +13,45 @@ import (
 // its own: what is written meanwhile stays in the write-ahead log until it ends.
 func (s *Store) Rows(ctx context.Context, service model.ID, f func(store.Row) error) error {
 	return s.snapshot(func(c *conn) error {
-		for i := range archivedTables {
-			err := c.query(func(r row) error {
-				if err := s.goOn(ctx); err != nil {
-					return err
-				}
-				row, err := archivedTables[i].Scan(r)
-				if err != nil {
-					return fmt.Errorf("%s: %w", archivedTables[i].Name, err)
-				}
-				return f(row)
-			}, archivedTables[i].list, int64(service))
-			if err != nil {
+		return c.rows(func() error { return s.goOn(ctx) }, service, f)
+	})
+}
+
+// rows calls f for every row in the transaction that is open. goOn is asked before
+// each.
+func (c *conn) rows(goOn func() error, service model.ID, f func(store.Row) error) error {
+	for i := range archivedTables {
+		t := &archivedTables[i]
+		err := c.query(func(r row) error {
+			if err := goOn(); err != nil {
 				return err
 			}
+			return t.each(f)(r)
+		}, t.list, int64(service))
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-// Tally counts the rows of each kind.
-func (s *Store) Tally(ctx context.Context, now int64) (tally store.Tally, err error) {
-	err = s.snapshot(func(c *conn) error {
-		tally, err = c.tally(func() error { return s.goOn(ctx) }, now)
-		return err
-	})
-	return tally, err
-}
-
-// tally counts in the transaction that is open. goOn is asked before each table.
-func (c *conn) tally(goOn func() error, now int64) (store.Tally, error) {
-	tally := store.Tally{}
-	for i := range archivedTables {
-		if err := goOn(); err != nil {
+// Find reads rows by their keys.
+func (s *Store) Find(ctx context.Context, keys []store.Row) (found []store.Row, err error) {
+	for _, key := range keys {
+		values, err := archived.Values(key)
+		if err != nil {
 			return nil, err
 		}
-		err := c.query(func(r row) error {
-			tally[archivedTables[i].Kind] = r.int(0)
+		t := tableOf(key)
+		err = s.reads.query(ctx, t.each(func(row store.Row) error {
+			found = append(found, row)
 			return nil
-		}, archivedTables[i].count, now)
+		}), t.find, values[:len(t.Key)]...)
 		if err != nil {
 			return nil, err
 		}
 	}
-	return tally, nil
+	return found, ctx.Err()
 }
 
 // goOn returns why work that takes long must end.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/archived"
 )
 
@@ -12,7 +13,7 @@ type archivedTable struct {
 	*archived.Table
 
 	list    string // the rows of service ?1, or of all when it is 0
-	count   string // how many have not expired at ?1
+	find    string // the row with this key
 	insert  string // of a row with these columns
 	remove  string // of the row with this key
 	changed string // the rows that changed reads the keys of
@@ -32,23 +33,29 @@ func newArchivedTable(from *archived.Table) archivedTable {
 	for i := range columns {
 		places[i] = fmt.Sprintf("?%d", i+1)
 	}
-	matches, joins := make([]string, len(from.Key)), make([]string, len(from.Key))
+	joins := make([]string, len(from.Key))
 	for i, column := range from.Key {
-		matches[i] = column + " = " + places[i]
 		joins[i] = fmt.Sprintf("t.%s = j.k%d", column, i+1)
 	}
-	t := archivedTable{
+	return archivedTable{
 		Table:   from,
 		list:    from.List("?1"),
-		count:   "SELECT count(*) FROM " + from.Name,
+		find:    from.Find("?"),
 		insert:  fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", from.Name, strings.Join(columns, ", "), strings.Join(places, ", ")),
-		remove:  fmt.Sprintf("DELETE FROM %s WHERE %s", from.Name, strings.Join(matches, " AND ")),
+		remove:  fmt.Sprintf("DELETE FROM %s WHERE %s", from.Name, from.Named("?")),
 		changed: from.From("("+changed+") j CROSS JOIN "+from.Name+" t") + " ON " + strings.Join(joins, " AND "),
 	}
-	if from.Lapses {
-		t.count += " WHERE expires_at > ?1"
+}
+
+// each calls f with what is scanned.
+func (t *archivedTable) each(f func(store.Row) error) func(row) error {
+	return func(r row) error {
+		scanned, err := t.Scan(r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		return f(scanned)
 	}
-	return t
 }
 
 // row is an archived.Row.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	modernc "modernc.org/sqlite"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
+	"github.com/gatehouse-auth/gatehouse/engine/store/newfile"
 )
 
 // backupPages is how many pages are copied at a time.
@@ -20,39 +20,27 @@ const backupPages = 256
 // copy is of one moment, after the call: what was acknowledged before is in it.
 // It is checked, and then has its name, for the owner alone to read; before, it
 // has none. fs.ErrExist: there is such a file.
-func (s *Store) Backup(ctx context.Context, path string) (err error) {
-	path, err = filepath.Abs(path)
+func (s *Store) Backup(ctx context.Context, path string) error {
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("%s: %w", path, fs.ErrExist)
-	}
-	draft, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(draft.Name())
-	if err := draft.Close(); err != nil {
-		return err
-	}
-	var schema int64
-	err = s.snapshot(func(c *conn) error {
-		if schema, err = c.schema(); err != nil { // the moment begins
+	return newfile.Create(path, func(draft *os.File) error {
+		var schema int64
+		err := s.snapshot(func(c *conn) (err error) {
+			if schema, err = c.schema(); err != nil { // the moment begins
+				return err
+			}
+			return c.backup(ctx, draft.Name())
+		})
+		if err != nil {
 			return err
 		}
-		return c.backup(ctx, draft.Name())
+		if err := checkBackup(draft.Name(), schema); err != nil {
+			return fmt.Errorf("the copy is not whole: %w", err)
+		}
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := checkBackup(draft.Name(), schema); err != nil {
-		return fmt.Errorf("the copy is not whole: %w", err)
-	}
-	if err := os.Link(draft.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }
 
 // backuper is what the driver's connections can do.

@@ -41,7 +41,7 @@ func (s *Store) Inspect(ctx context.Context) ([]store.Finding, error) {
 	db.SetMaxOpenConns(1)
 	defer db.Close()
 	i := &inspection{ctx: ctx, db: db, path: s.opts.Path, now: s.opts.Now()}
-	for _, look := range []func(){i.schema, i.journal, func() { i.writing(s.writer) }, i.migrating, i.size, i.permissions, i.rows, i.swept, i.check} {
+	for _, look := range []func(){i.schema, i.journal, func() { i.writing(s.writer) }, i.migrating, i.size, i.permissions, i.move, i.rows, i.swept, i.check} {
 		if err := ctx.Err(); err != nil {
 			return i.findings, err
 		}
@@ -219,6 +219,25 @@ func (i *inspection) permissions() {
 		}
 	}
 	i.found("permissions", "for the owner alone", "", false)
+}
+
+// move looks for what a move has left: the refusal of every write, which a backup
+// has too, or a journal, which grows with every write.
+func (i *inspection) move() {
+	var refusing, journals, changes int64
+	if !i.ask("move", `SELECT count(*) FILTER (WHERE name GLOB '`+refusals+`'), count(*) FILTER (WHERE name = 'move_journal') FROM sqlite_schema`, &refusing, &journals) {
+		return
+	}
+	switch {
+	case refusing > 0:
+		i.found("move", "all has moved to another store, and nothing can be written here", "the configuration must name the new storage; "+
+			"caddy gatehouse move --take-back lets this one be written again, without what the new one has taken since", true)
+	case journals == 0:
+		i.found("move", "none has begun", "", false)
+	case i.ask("move", `SELECT coalesce(max(seq), 1) - 1 FROM move_journal`, &changes): // the first says whose it is
+		i.found("move", fmt.Sprintf("one has begun, and %d changes are noted", changes),
+			"unless one runs, run move again or caddy gatehouse move --cancel: the file grows with every change", false)
+	}
 }
 
 // rows counts, so far as that is cheap.

@@ -76,7 +76,7 @@ func TestInspectWell(t *testing.T) {
 		}
 		for finding, value := range map[string]string{
 			"schema": "knows", "journal": "wal", "write lock": "free", "synchronous": "full", "migration lock": "free",
-			"size": "MiB", "disk": "free", "permissions": "owner", "rows": "1 services", "sweeping": "ago", "integrity": "ok",
+			"size": "MiB", "disk": "free", "permissions": "owner", "move": "none", "rows": "1 services", "sweeping": "ago", "integrity": "ok",
 		} {
 			if !strings.Contains(findings[finding].Value, value) {
 				t.Errorf("%s: %s is %+v", name, finding, findings[finding])
@@ -105,11 +105,19 @@ func TestInspectTroubles(t *testing.T) {
 		failing bool
 		prepare func(t *testing.T, path string)
 	}{
-		"a newer schema":      {"schema", true, sql(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)},
-		"another program's":   {"schema", true, sql(`PRAGMA application_id = 1`)},
-		"no write-ahead log":  {"journal", false, sql(`PRAGMA journal_mode = DELETE`)},
-		"open to others":      {"permissions", false, func(t *testing.T, path string) { chmod(t, path, 0o644) }},
-		"nothing sweeps":      {"sweeping", false, sql(`INSERT INTO changes (service, kind, ref, subject, at) VALUES (1, 2, 7, '', 100)`)},
+		"a newer schema":     {"schema", true, sql(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)},
+		"another program's":  {"schema", true, sql(`PRAGMA application_id = 1`)},
+		"no write-ahead log": {"journal", false, sql(`PRAGMA journal_mode = DELETE`)},
+		"open to others":     {"permissions", false, func(t *testing.T, path string) { chmod(t, path, 0o644) }},
+		"nothing sweeps":     {"sweeping", false, sql(`INSERT INTO changes (service, kind, ref, subject, at) VALUES (1, 2, 7, '', 100)`)},
+		"a move is over": {"move", true, func(t *testing.T, path string) {
+			c := openRaw(t, path)
+			succeed(t, errors.Join(c.refuseWrites(), c.close()))
+		}},
+		"a move was killed": {"move", false, func(t *testing.T, path string) {
+			c := openRaw(t, path)
+			succeed(t, errors.Join(c.startJournal("somebody"), c.close()))
+		}},
 		"an index that lacks": {"integrity", true, sql(`PRAGMA writable_schema = ON`, `DELETE FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL`)},
 	} {
 		t.Run(name, func(t *testing.T) {

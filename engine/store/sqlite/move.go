@@ -52,15 +52,15 @@ const (
 	MoveJournal MoveStage = "journal" // changes are noted from now on
 	MoveCopy    MoveStage = "copy"    // what was there is copied
 	MoveFollow  MoveStage = "follow"  // what changed meanwhile is; comes more than once
+	MoveCompare MoveStage = "compare" // both stores had the same at one moment
 	MoveHold    MoveStage = "hold"    // nobody else writes from now on
-	MoveCompare MoveStage = "compare" // both stores have the same
 	MoveRefuse  MoveStage = "refuse"  // this store takes nothing any more
 	MoveName    MoveStage = "name"    // the other store serves
 )
 
 // Moved is what a move was.
 type Moved struct {
-	Rows     store.Tally   // what was moved
+	Rows     int64         // how many there were when the stores were compared
 	Passes   int           // how often changes were followed
 	ReadOnly time.Duration // from when nobody could write until the other store was whole
 }
@@ -73,6 +73,10 @@ type Moved struct {
 // again: what is left in the other store is removed first. Only when all was
 // over but the other store could not be told is this one refusing already;
 // calling Move again then ends it.
+//
+// Every row of the other store is compared with this one's once, and what changes
+// after that is read back as it is taken over. What somebody else does to other
+// rows there in between is not seen.
 func (s *Store) Move(ctx context.Context, o MoveOptions) (moved Moved, err error) {
 	if o.ReadOnly <= 0 {
 		o.ReadOnly = 30 * time.Second
@@ -105,12 +109,6 @@ func (s *Store) Move(ctx context.Context, o MoveOptions) (moved Moved, err error
 	return m.move(ctx)
 }
 
-// CancelMove ends what a move that was killed has left here: the journal of
-// changes. A move that runs fails then.
-func (s *Store) CancelMove(ctx context.Context) error {
-	return s.writer.do(ctx, nil, func(t *tx) error { return t.dropJournal() })
-}
-
 // mover is one move. It is for one goroutine.
 type mover struct {
 	MoveOptions
@@ -139,16 +137,28 @@ func (m *mover) move(ctx context.Context) (moved Moved, err error) {
 	if over, e := m.conn.hasMoved(); over || e != nil {
 		return moved, errors.Join(err, e)
 	}
-	return moved, errors.Join(err, m.write(context.Background(), m.conn.dropJournal))
+	return moved, errors.Join(err, m.write(context.Background(), m.abandon))
 }
 
-// follow copies all there is, then what has changed meanwhile, until little is
-// left for the moment in which nobody writes.
+// abandon drops the journal, unless it is another move's by now.
+func (m *mover) abandon() error {
+	owner, _, err := m.conn.journal()
+	if err != nil || owner != m.owner {
+		return err
+	}
+	return m.conn.dropJournal()
+}
+
+// follow copies all there is, compares it, and copies what has changed meanwhile,
+// until little is left for the moment in which nobody writes.
 func (m *mover) follow(ctx context.Context) (moved Moved, err error) {
 	if err := m.copy(ctx); err != nil {
 		return moved, err
 	}
 	m.Report(MoveCopy, m.load.Rows())
+	if err := m.verify(ctx, &moved); err != nil {
+		return moved, err
+	}
 	for changes := int64(fewChanges + 1); changes > fewChanges; {
 		if moved.Passes++; moved.Passes > maxPasses {
 			return moved, fmt.Errorf("%w: rows change faster than the other store takes them; try again when there is less to do", ErrNotMoved)
@@ -180,8 +190,9 @@ func (m *mover) copy(ctx context.Context) error {
 	return m.load.Flush(ctx)
 }
 
-// handOver is the moment in which nobody writes: what is left is copied, the
-// stores are compared, and this one refuses from then on.
+// handOver is the moment in which nobody writes: what is left is copied, and this
+// store refuses from then on. It takes as long as the last changes do, however
+// many rows there are.
 func (m *mover) handOver(ctx context.Context, moved Moved) (Moved, error) {
 	var began time.Time
 	err := m.write(ctx, func() error {
@@ -190,7 +201,7 @@ func (m *mover) handOver(ctx context.Context, moved Moved) (Moved, error) {
 		tooLong := fmt.Errorf("%w: it was not over within %s", ErrNotMoved, m.ReadOnly)
 		ctx, cancel := context.WithTimeoutCause(ctx, m.ReadOnly, tooLong)
 		defer cancel()
-		err := m.last(ctx, &moved)
+		err := m.last(ctx)
 		if err != nil && ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
@@ -208,18 +219,28 @@ func (m *mover) handOver(ctx context.Context, moved Moved) (Moved, error) {
 }
 
 // last is what is done while nobody else writes.
-func (m *mover) last(ctx context.Context, moved *Moved) (err error) {
+func (m *mover) last(ctx context.Context) error {
 	if _, err := m.pass(ctx); err != nil {
 		return err
 	}
-	if moved.Rows, err = m.compare(ctx); err != nil {
+	if err := m.putServices(ctx); err != nil {
 		return err
 	}
-	m.Report(MoveCompare, sum(moved.Rows))
 	if err := m.conn.dropJournal(); err != nil {
 		return err
 	}
 	return m.conn.refuseWrites()
+}
+
+// putServices puts what is to be named, which may be there. It fails when others
+// have loaded since: what was compared is then not what is there.
+func (m *mover) putServices(ctx context.Context) error {
+	services := tableOf(store.ServiceRow{})
+	err := m.conn.query(services.each(func(row store.Row) error { return m.load.Put(ctx, row) }), services.list, int64(0))
+	if err != nil {
+		return err
+	}
+	return m.load.Flush(ctx)
 }
 
 // name lets the services of the other store be found. There is no way back: it is
@@ -234,19 +255,19 @@ func (m *mover) name(ctx context.Context) error {
 	return nil
 }
 
-// finish ends a move of which only the last was missing.
+// finish ends a move of which only the last was missing. A store that has not all
+// is not filled again: nobody could write meanwhile, and it may not be the one
+// that this one has moved to. TakeBack comes before another move.
 func (m *mover) finish(ctx context.Context) (moved Moved, err error) {
 	began := m.from.opts.Now()
-	if moved.Rows, err = m.compare(ctx); err != nil {
-		return moved, fmt.Errorf("%w, and not to this one: %w", ErrMoved, err)
-	}
-	err = m.from.Rows(ctx, 0, func(row store.Row) error {
-		if _, ok := row.(store.ServiceRow); ok {
-			return m.load.Put(ctx, row)
-		}
-		return nil
+	err = m.conn.reading(func(*conn) error {
+		moved.Rows, err = m.compare(ctx)
+		return err
 	})
 	if err != nil {
+		return moved, fmt.Errorf("%w, and not, or not whole, to this one: %w", ErrMoved, err)
+	}
+	if err := m.putServices(ctx); err != nil {
 		return moved, err
 	}
 	if err := m.name(ctx); err != nil {
@@ -254,32 +275,6 @@ func (m *mover) finish(ctx context.Context) (moved Moved, err error) {
 	}
 	moved.ReadOnly = m.from.opts.Now().Sub(began)
 	return moved, nil
-}
-
-// compare counts the rows of both stores, which must be the same.
-func (m *mover) compare(ctx context.Context) (store.Tally, error) {
-	now := m.from.opts.Now().Unix()
-	here, err := m.conn.tally(func() error { return m.from.goOn(ctx) }, now)
-	if err != nil {
-		return nil, err
-	}
-	there, err := m.To.Tally(ctx, now)
-	if err != nil {
-		return nil, err
-	}
-	for _, kind := range store.Kinds() {
-		if here[kind] != there[kind] {
-			return nil, fmt.Errorf("%w: there are %d rows of the kind %s here, and %d in the other store", ErrNotMoved, here[kind], kind, there[kind])
-		}
-	}
-	return here, nil
-}
-
-func sum(tally store.Tally) (rows int64) {
-	for _, n := range tally {
-		rows += n
-	}
-	return rows
 }
 
 // write runs f in a transaction that writes, as soon as others let it.

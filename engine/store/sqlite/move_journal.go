@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/archived"
 )
 
 // The journal of a move: the keys of the rows that have changed. It has no
@@ -49,19 +50,51 @@ func (c *conn) startJournal(owner string) error {
 
 // dropJournal notes changes no more, and forgets those that were.
 func (c *conn) dropJournal() error {
-	for i := range archivedTables {
-		for _, o := range operations {
-			if _, err := c.exec(fmt.Sprintf("DROP TRIGGER IF EXISTS move_journal_%s_%s", archivedTables[i].Name, o.name)); err != nil {
-				return err
-			}
-		}
+	if err := c.dropTriggers("move_journal_*"); err != nil {
+		return err
 	}
 	_, err := c.exec("DROP TABLE IF EXISTS move_journal")
 	return err
 }
 
-// refused is what SQLite says of a write after the move.
-const refused = "moved"
+// dropTriggers drops those of a name, which is a pattern.
+func (c *conn) dropTriggers(pattern string) error {
+	var names []string
+	err := c.query(func(r row) error {
+		names = append(names, r.text(0))
+		return nil
+	}, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name GLOB ?1", pattern)
+	for _, name := range names {
+		if err == nil {
+			_, err = c.exec("DROP TRIGGER " + name)
+		}
+	}
+	return err
+}
+
+// journal is whose journal there is, and its last number; nobody's: none.
+func (c *conn) journal() (owner string, last int64, err error) {
+	there := false
+	err = c.query(func(row) error {
+		there = true
+		return nil
+	}, "SELECT 1 FROM sqlite_schema WHERE name = 'move_journal'")
+	if err != nil || !there {
+		return "", 0, err
+	}
+	err = c.query(func(r row) error {
+		owner, last = r.text(0), r.int(1)
+		return nil
+	}, "SELECT k1, (SELECT max(seq) FROM move_journal) FROM move_journal WHERE seq = 1")
+	return owner, last, err
+}
+
+const (
+	// refused is what SQLite says of a write after the move.
+	refused = "moved"
+	// refusals is the pattern of the names of the triggers that say so.
+	refusals = "moved_*"
+)
 
 // refuseWrites refuses every write from now on, in whatever process: those to
 // what has moved, and those to the feed, which would tell nobody.
@@ -87,7 +120,7 @@ func (c *conn) hasMoved() (moved bool, err error) {
 	err = c.query(func(r row) error {
 		moved = r.int(0) > 0
 		return nil
-	}, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'moved\\_%' ESCAPE '\\'")
+	}, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name GLOB ?1", refusals)
 	if err != nil {
 		return false, unavailable(err)
 	}
@@ -95,36 +128,33 @@ func (c *conn) hasMoved() (moved bool, err error) {
 }
 
 // pass takes what changed since the pass before to the other store, as it is in
-// the transaction that is open. All of it is deleted there before any of it is
-// put: then no row finds its name taken by one that has another by now.
+// the transaction that is open, and reads it back. All of it is deleted there
+// before any of it is put: then no row finds its name taken by one that has
+// another by now.
 func (m *mover) pass(ctx context.Context) (changes int64, err error) {
-	last, owner := m.seen, ""
-	err = m.conn.query(func(r row) error {
-		last, owner = r.int(0), r.text(1)
-		return nil
-	}, "SELECT (SELECT max(seq) FROM move_journal), k1 FROM move_journal WHERE seq = 1")
-	if err == nil && owner != m.owner {
-		err = fmt.Errorf("%w: another move has begun meanwhile", ErrNotMoved)
+	owner, last, err := m.conn.journal()
+	switch {
+	case err != nil:
+		return 0, err
+	case owner == "":
+		return 0, fmt.Errorf("%w: the move was cancelled", ErrNotMoved)
+	case owner != m.owner:
+		return 0, fmt.Errorf("%w: another move has begun meanwhile", ErrNotMoved)
+	case last == m.seen:
+		return 0, nil
 	}
-	if err != nil || last == m.seen {
+	if err := m.eachChanged(last, func(key store.Row) error { return m.load.Delete(ctx, key) }); err != nil {
 		return 0, err
 	}
+	sum := archived.Sum{}
 	for i := range archivedTables {
 		t := &archivedTables[i]
-		err := m.conn.query(func(r row) error { return m.load.Delete(ctx, keyed(t.Kind, r)) }, changed, string(t.Kind), m.seen, last)
-		if err != nil {
-			return 0, err
-		}
-	}
-	for i := range archivedTables {
-		t := &archivedTables[i]
-		err := m.conn.query(func(r row) error {
-			row, err := t.Scan(r)
-			if err != nil {
-				return fmt.Errorf("%s: %w", t.Name, err)
+		err := m.conn.query(t.each(func(row store.Row) error {
+			if err := sum.Add(row); err != nil {
+				return err
 			}
 			return m.load.Put(ctx, row)
-		}, t.changed, string(t.Kind), m.seen, last)
+		}), t.changed, string(t.Kind), m.seen, last)
 		if err != nil {
 			return 0, err
 		}
@@ -132,8 +162,24 @@ func (m *mover) pass(ctx context.Context) (changes int64, err error) {
 	if err := m.load.Flush(ctx); err != nil {
 		return 0, err
 	}
+	if err := m.readBack(ctx, sum, last); err != nil {
+		return 0, err
+	}
 	changes, m.seen = last-m.seen, last
 	return changes, nil
+}
+
+// eachChanged calls f with the keys that the journal has from the pass before up
+// to a number, kind by kind.
+func (m *mover) eachChanged(last int64, f func(key store.Row) error) error {
+	for i := range archivedTables {
+		kind := archivedTables[i].Kind
+		err := m.conn.query(func(r row) error { return f(keyed(kind, r)) }, changed, string(kind), m.seen, last)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changed reads the keys of kind ?1 that the journal has behind ?2, up to ?3.

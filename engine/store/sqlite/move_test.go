@@ -17,6 +17,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/storetest"
 )
 
+func succeed(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // hooked is a store to move to, in which something happens at each call that
 // the move makes.
 type hooked struct {
@@ -37,6 +44,13 @@ func (h *hooked) Rows(ctx context.Context, service model.ID, f func(store.Row) e
 	return errors.Join(h.call(ctx), h.Store.Rows(ctx, service, f))
 }
 
+func (h *hooked) Find(ctx context.Context, keys []store.Row) ([]store.Row, error) {
+	if err := h.call(ctx); err != nil {
+		return nil, err
+	}
+	return h.Store.Find(ctx, keys)
+}
+
 func (h *hooked) PutRows(ctx context.Context, rows []store.Row) error {
 	if err := h.call(ctx); err != nil {
 		return err
@@ -49,13 +63,6 @@ func (h *hooked) DeleteRows(ctx context.Context, rows []store.Row) error {
 		return err
 	}
 	return h.Store.DeleteRows(ctx, rows)
-}
-
-func (h *hooked) Tally(ctx context.Context, now int64) (store.Tally, error) {
-	if err := h.call(ctx); err != nil {
-		return nil, err
-	}
-	return h.Store.Tally(ctx, now)
 }
 
 func (h *hooked) Lease(ctx context.Context, name, holder string, d time.Duration) (bool, error) {

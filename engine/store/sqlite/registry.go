@@ -15,7 +15,11 @@ const (
 	selectClient  = `SELECT id FROM clients WHERE service = ?1 AND alias = ?2`
 )
 
-// EnsureService returns the id of an issuer.
+// insertService makes a service, unless one of that name is being loaded.
+const insertService = `INSERT INTO services (issuer)
+	SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM services WHERE issuer = '` + store.Unfinished + `' || ?1) ON CONFLICT DO NOTHING`
+
+// EnsureService returns the id of an issuer. store.ErrUnfinished: it is being loaded.
 func (s *Store) EnsureService(ctx context.Context, issuer string) (id model.ID, err error) {
 	if issuer == "" {
 		return 0, fmt.Errorf("a service without an issuer: %w", column.ErrMalformed)
@@ -29,7 +33,7 @@ func (s *Store) EnsureService(ctx context.Context, issuer string) (id model.ID, 
 	}
 	var made model.ID
 	err = s.writer.do(ctx, nil, func(t *tx) error {
-		if _, err := t.exec(`INSERT INTO services (issuer) VALUES (?1) ON CONFLICT DO NOTHING`, issuer); err != nil {
+		if _, err := t.exec(insertService, issuer); err != nil {
 			return err
 		}
 		return t.query(func(r row) error {
@@ -39,6 +43,9 @@ func (s *Store) EnsureService(ctx context.Context, issuer string) (id model.ID, 
 	})
 	if err != nil {
 		return 0, err
+	}
+	if made == 0 {
+		return 0, store.ErrUnfinished
 	}
 	return made, nil
 }

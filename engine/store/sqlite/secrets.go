@@ -55,3 +55,14 @@ func (s *Store) Lease(ctx context.Context, name, holder string, d time.Duration)
 	})
 	return err == nil && taken > 0, err
 }
+
+// Renew extends a lease that has had no other holder since.
+func (s *Store) Renew(ctx context.Context, name, holder string, d time.Duration) (held bool, err error) {
+	until := s.opts.Now().UnixMilli() + d.Milliseconds()
+	var renewed int64
+	err = s.writer.do(ctx, nil, func(t *tx) (err error) {
+		renewed, err = t.affected(`UPDATE leases SET until = ?3 WHERE name = ?1 AND holder = ?2`, name, holder, until)
+		return err
+	})
+	return err == nil && renewed > 0, err
+}

@@ -19,6 +19,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/subscribers"
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/sweeper"
+	"github.com/gatehouse-auth/gatehouse/engine/store/newfile"
 )
 
 // Options say where the store is and how it behaves.
@@ -72,11 +74,11 @@ func (o *Options) setDefaults() {
 
 // Store is a store in one SQLite file.
 type Store struct {
-	opts   Options
-	writer *writer
-	reads  *readers
-	feed   feed
-	sweep  sweep
+	opts    Options
+	writer  *writer
+	reads   *readers
+	feed    feed
+	sweeper *sweeper.Sweeper
 
 	closing  chan struct{}  // closed by Close
 	workers  sync.WaitGroup // the follower and the sweeper
@@ -107,6 +109,7 @@ func openStore(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{opts: opts, closing: make(chan struct{})}
+	s.sweeper = newSweeper(s)
 	s.feed.now, s.feed.subs = opts.Now, subscribers.New(&s.feed.mu)
 	if s.reads, err = openReaders(path, opts); err != nil {
 		return nil, unavailable(err)
@@ -170,7 +173,7 @@ func prepareFile(path string) error {
 	if err := createFile(path); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncDir(dir)
+	return newfile.SyncFolder(dir)
 }
 
 // createFile makes an empty file, closed before it has its name: by then
@@ -192,18 +195,6 @@ func createFile(path string) error {
 		return err
 	}
 	return file.Close()
-}
-
-// syncDir makes a new name in a folder durable. Not every system can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 var _ store.Store = (*Store)(nil)

@@ -2,27 +2,15 @@ package sqlite
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store/internal/sweeper"
 )
 
-const (
-	// sweepStep is how many rows the background sweeper looks at in a step,
-	// and the most that one transaction removes.
-	sweepStep = 1000
-	// sweepPause is the time between steps while much is being removed.
-	sweepPause = 10 * time.Millisecond
-)
-
-// sweep remembers where the sweeper stands.
-type sweep struct {
-	mu     sync.Mutex
-	table  int
-	cursor int64
-}
-
-// sweepTable is a table that is walked along its key. dead is the condition
-// under which a row goes: ?3 is the time.
+// sweepTable is a table that is walked along its key. look looks at ?2 rows
+// behind the key ?1 and returns how many there were, the key of the last, whether
+// one of them is to go, and the greatest key of all; remove removes those up to
+// the key ?2. ?3 is the time.
 type sweepTable struct{ look, remove string }
 
 const (
@@ -45,64 +33,49 @@ var sweepTables = []sweepTable{
 
 func sweepOf(table, key, dead string) sweepTable {
 	return sweepTable{
-		look: `SELECT count(*), max(key), total(dead) > 0 FROM (SELECT t.` + key + ` AS key, ` + dead + ` AS dead
+		look: `SELECT count(*), max(key), total(dead) > 0, (SELECT max(` + key + `) FROM ` + table + `) FROM (SELECT t.` + key + ` AS key, ` + dead + ` AS dead
 			FROM ` + table + ` t WHERE t.` + key + ` > ?1 ORDER BY t.` + key + ` LIMIT ?2)`,
 		remove: `DELETE FROM ` + table + ` AS t WHERE t.` + key + ` > ?1 AND t.` + key + ` <= ?2 AND ` + dead,
 	}
 }
 
-// Sweep removes expired rows, looking at no more than limit. It returns after
-// every table has been looked at once, however far the limit would go.
-func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (removed int, err error) {
-	s.sweep.mu.Lock()
-	defer s.sweep.mu.Unlock()
-	for ends := 0; limit > 0 && ends < len(sweepTables); {
-		looked, gone, err := s.sweepOnce(ctx, now.Unix(), min(limit, sweepStep))
-		removed += gone
-		if err != nil {
-			return removed, err
-		}
-		if looked < min(limit, sweepStep) {
-			ends++
-		}
-		limit -= looked
+// newSweeper makes the sweeper of a store.
+func newSweeper(s *Store) *sweeper.Sweeper {
+	tables := make([]sweeper.Table, len(sweepTables))
+	for i, t := range sweepTables {
+		tables[i] = sweeper.Table{Sweep: func(ctx context.Context, now, from int64, n int) (sweeper.Seen, error) {
+			return s.sweepOnce(ctx, t, now, from, n)
+		}}
 	}
-	return removed, nil
+	return sweeper.New(tables...)
 }
 
-// sweepOnce looks at the next n rows. It looks with a reader, so that the
-// writer is bothered only when there is something to remove.
-func (s *Store) sweepOnce(ctx context.Context, now int64, n int) (looked, removed int, err error) {
-	w := &s.sweep
-	table := sweepTables[w.table]
-	from, to, dead := w.cursor, int64(0), false
+// Sweep removes expired rows, looking at no more than limit. It returns after
+// every table has been looked at to its end once, however far the limit would go.
+func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (removed int, err error) {
+	return s.sweeper.Sweep(ctx, now, limit)
+}
+
+// sweepOnce looks at the next n rows of a table. It looks with a reader, so that
+// the writer is bothered only when there is something to remove.
+func (s *Store) sweepOnce(ctx context.Context, table sweepTable, now, from int64, n int) (seen sweeper.Seen, err error) {
+	dead := false
 	err = s.reads.query(ctx, func(r row) error {
-		looked, to, dead = int(r.int(0)), r.int(1), r.int(2) != 0
+		seen.Looked, seen.Last, dead, seen.End = int(r.int(0)), r.int(1), r.int(2) != 0, r.int(3)
 		return nil
 	}, table.look, from, int64(n), now)
-	if err != nil {
-		return 0, 0, err
+	if err != nil || !dead {
+		return seen, err
 	}
-	if dead {
-		var gone int64
-		err = s.writer.do(ctx, nil, func(t *tx) (err error) {
-			gone, err = t.affected(table.remove, from, to, now)
-			return err
-		})
-		if err != nil {
-			return 0, 0, err
-		}
-		removed = int(gone)
-	}
-	w.cursor = to
-	if looked < n {
-		w.table, w.cursor = (w.table+1)%len(sweepTables), 0
-	}
-	return looked, removed, nil
+	err = s.writer.do(ctx, nil, func(t *tx) error {
+		gone, err := t.affected(table.remove, from, seen.Last, now)
+		seen.Removed = int(gone)
+		return err
+	})
+	return seen, err
 }
 
-// sweepForever sweeps in small steps until the store closes: at leisure while
-// it finds little, without much pause while it finds a lot.
+// sweepForever sweeps until the store closes.
 func (s *Store) sweepForever() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -113,18 +86,16 @@ func (s *Store) sweepForever() {
 		case <-ctx.Done():
 		}
 	}()
-	timer := time.NewTimer(s.opts.SweepInterval)
-	defer timer.Stop()
+	ticker := time.NewTicker(s.opts.SweepInterval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
+		case <-ticker.C:
 		}
-		pause := s.opts.SweepInterval
-		if removed, err := s.Sweep(ctx, s.opts.Now(), sweepStep); err == nil && removed >= sweepStep/4 {
-			pause = min(pause, sweepPause)
+		for more := true; more; {
+			more, _ = s.sweeper.Tick(ctx, s.opts.Now, s.opts.SweepInterval) // what fails is tried again
 		}
-		timer.Reset(pause)
 	}
 }

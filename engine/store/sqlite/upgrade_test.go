@@ -86,7 +86,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("the process that migrates: %v\n%s", err, out)
 			}
-			s, service := openAt(t, path, nil)
+			s, service := openAt(t, path, func(o *Options) { o.BusyTimeout = 0 }) // the default: the others hardly rest
 			if service != 1 {
 				t.Fatalf("the service has the id %d", service)
 			}

@@ -44,6 +44,38 @@ func testArchiveDelete(t *testing.T, e *env) {
 	equal(t, "the rows of the other service", others, e.rows(t, others[0].(store.ServiceRow).ID), nil)
 }
 
+func testArchiveFind(t *testing.T, e *env) {
+	ctx := context.Background()
+	rows, others := EveryRow(storeID()), EveryRow(storeID())
+	e.put(t, append(slices.Clone(rows), others...)...)
+	var keys []store.Row
+	for _, row := range rows {
+		keys = append(keys, keyOnly(row))
+	}
+	slices.Reverse(keys)
+	got, err := e.Find(ctx, keys)
+	slices.Reverse(got)
+	equal(t, "the rows of their keys", rows, got, err)
+	got, err = e.Find(ctx, nil)
+	equal(t, "no keys", 0, len(got), err)
+
+	// A key without a row, and a key in another service, are nobody's.
+	missing := append(EveryRow(storeID()), store.GrantRow{Grant: of[store.GrantRow](rows)[0].Grant})
+	elsewhere := missing[len(missing)-1].(store.GrantRow)
+	elsewhere.Grant.Service = others[0].(store.ServiceRow).ID
+	missing[len(missing)-1] = elsewhere
+	got, err = e.Find(ctx, append(missing, rows[3]))
+	equal(t, "what there is of other keys", rows[3:4], got, err)
+
+	many := make([]store.Row, 0, 700)
+	for range cap(many) {
+		many = append(many, store.AccessTokenRow{Token: e.accessToken(newID())})
+	}
+	e.put(t, many...)
+	got, err = e.Find(ctx, many)
+	equal(t, "many rows", many, got, err)
+}
+
 // keyOnly is a row without what is not its key.
 func keyOnly(row store.Row) store.Row {
 	switch r := row.(type) {

@@ -19,6 +19,13 @@ func leased(t testing.TB, s store.Leases, want bool, name, holder string, d time
 	equal(t, fmt.Sprintf("lease %q for %s", name, holder), want, held, err)
 }
 
+// renewed renews a lease and compares whether it was the holder's all the time.
+func renewed(t testing.TB, s store.Leases, want bool, name, holder string, d time.Duration) {
+	t.Helper()
+	held, err := s.Renew(context.Background(), name, holder, d)
+	equal(t, fmt.Sprintf("lease %q goes on for %s", name, holder), want, held, err)
+}
+
 func testLeases(t *testing.T, e *env) {
 	second := e.open(t)
 	t.Run("one holder at a time, in every process", func(t *testing.T) {
@@ -47,6 +54,19 @@ func testLeases(t *testing.T, e *env) {
 			}
 		}
 		leased(t, e, false, "short", "a", long)
+	})
+	t.Run("who renews learns that another has had it", func(t *testing.T) {
+		leased(t, e, true, "kept", "a", long)
+		renewed(t, second, true, "kept", "a", 0)
+		renewed(t, e, true, "kept", "a", long) // it had ended, for nobody
+		leased(t, e, false, "kept", "b", long)
+		renewed(t, e, false, "kept", "b", long)
+		leased(t, e, true, "kept", "a", 0)
+		leased(t, second, true, "kept", "b", 0) // had it, and gave it back
+		renewed(t, e, false, "kept", "a", long)
+		renewed(t, e, false, "kept", "a", 0)
+		renewed(t, e, false, "nobody's", "a", long)
+		leased(t, e, true, "kept", "c", long)
 	})
 	t.Run("of many at once one gets it", func(t *testing.T) { raceLeases(t, []store.Store{e.Store, second}) })
 	t.Run("it outlives the process", func(t *testing.T) {

@@ -3,6 +3,7 @@
 package archived
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -14,8 +15,6 @@ type Table struct {
 	Name string
 	Key  []string // the columns that name a row
 	Rest []string // the other columns
-	// Lapses: it has the column expires_at.
-	Lapses bool
 	// Scan reads Columns, and what List reads behind them.
 	Scan func(Row) (store.Row, error)
 
@@ -45,18 +44,17 @@ var Tables = []Table{
 	{Kind: "account", Name: "accounts", Key: words("service id"),
 		Rest: words("name key subject password_hash disabled created_at claims"), Scan: scanAccount},
 	{Kind: "consent", Name: "consents", Key: words("service subject client"), Rest: words("scopes granted_at claims"), Scan: scanConsent},
-	{Kind: "session", Name: "sessions", Key: words("service id"), Rest: words("subject auth_time expires_at hash amr"),
-		Lapses: true, Scan: scanSession},
+	{Kind: "session", Name: "sessions", Key: words("service id"), Rest: words("subject auth_time expires_at hash amr"), Scan: scanSession},
 	{Kind: "session_client", Name: "session_clients", Key: words("service session client"), Scan: scanSessionClient},
 	{Kind: "grant", Name: "grants", Key: words("service id"),
-		Rest: words("client subject scopes session auth_time expires_at claims only_access"), Lapses: true, Scan: scanGrant},
+		Rest: words("client subject scopes session auth_time expires_at claims only_access"), Scan: scanGrant},
 	{Kind: "refresh_token", Name: "refresh_tokens", Key: words("service id"),
-		Rest: words("grant_id expires_at access successor hash jkt x5t"), Lapses: true, Scan: scanRefreshToken},
+		Rest: words("grant_id expires_at access successor hash jkt x5t"), Scan: scanRefreshToken},
 	{Kind: "access_token", Name: "access_tokens", Key: words("service id"),
-		Rest: words("grant_id expires_at hash scopes resources jkt x5t"), Lapses: true, Scan: scanAccessToken},
+		Rest: words("grant_id expires_at hash scopes resources jkt x5t"), Scan: scanAccessToken},
 	{Kind: "handle", Name: "handles", Key: words("service id"),
-		Rest: words("kind grant_id expires_at redeemed hash payload"), Lapses: true, Scan: scanHandle},
-	{Kind: "used_value", Name: "used_values", Key: words("service digest"), Rest: words("expires_at"), Lapses: true, Scan: scanUsedValue},
+		Rest: words("kind grant_id expires_at redeemed hash payload"), Scan: scanHandle},
+	{Kind: "used_value", Name: "used_values", Key: words("service digest"), Rest: words("expires_at"), Scan: scanUsedValue},
 }
 
 func words(s string) []string { return strings.Fields(s) }
@@ -73,6 +71,19 @@ func Of(row store.Row) *Table {
 
 // Columns are those of the key, then the rest, as Values gives them.
 func (t *Table) Columns() []string { return append(append([]string(nil), t.Key...), t.Rest...) }
+
+// Named is the condition for the row of a key, whose columns are the first
+// parameters. They begin with a mark: $ or ?.
+func (t *Table) Named(mark string) string {
+	matches := make([]string, len(t.Key))
+	for i, column := range t.Key {
+		matches[i] = fmt.Sprintf("%s = %s%d", column, mark, i+1)
+	}
+	return strings.Join(matches, " AND ")
+}
+
+// Find reads the row of a key.
+func (t *Table) Find(mark string) string { return t.From(t.Name+" t") + " WHERE " + t.Named(mark) }
 
 // From is the statement, without its end, that reads rows t for Scan.
 func (t *Table) From(source string) string {

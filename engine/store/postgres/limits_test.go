@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
+)
+
+// The server gives up on a node whose machine is gone within seconds, and goes
+// along whole partitions for longer than other statements may take.
+func TestLimitsOfASession(t *testing.T) {
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t))})
+	ctx := context.Background()
+	show := func(conn interface {
+		QueryRow(context.Context, string, ...any) pgx.Row
+	}, name, want string) {
+		t.Helper()
+		var got string
+		if err := conn.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, want %q: %v", name, got, want, err)
+		}
+	}
+	must(t, h.exec(ctx, func(_ context.Context, conn *pgx.Conn) error {
+		for name, want := range map[string]string{
+			"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3", "tcp_user_timeout": "10000",
+			"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "5s",
+		} {
+			show(conn, name, want)
+		}
+		return nil
+	}))
+	must(t, h.atLength(ctx, func(tx pgx.Tx) error {
+		show(tx, "statement_timeout", "10min")
+		show(tx, "lock_timeout", "500ms")
+		show(tx, "enable_seqscan", "on")
+		return nil
+	}))
+	must(t, h.exec(ctx, func(_ context.Context, conn *pgx.Conn) error {
+		show(conn, "statement_timeout", "5s")
+		return nil
+	}))
+}
+
+// givenUp is a context that ends after some looks at it.
+type givenUp struct {
+	context.Context
+	looks atomic.Int32
+}
+
+func (g *givenUp) Err() error {
+	if g.looks.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// What its caller has given up is not done when a batch is tried again.
+func TestGivenUpBeforeTheRepeat(t *testing.T) {
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t))})
+	part := h.parts.find(accessTokens, currentID(time.Now()))
+	_, err := h.connect(t).Exec(context.Background(), `DROP TABLE `+part.name) // the first attempt fails
+	must(t, err)
+	ctx := &givenUp{Context: context.Background()}
+	ctx.looks.Store(2) // Write's and the first attempt's
+	id := part.from + 5
+	token := store.InsertAccessToken{Token: model.AccessToken{Service: h.service, ID: id, Grant: h.grant, JWT: true, ExpiresAt: 1 << 40}}
+	if err := h.Write(ctx, token); !errors.Is(err, context.Canceled) {
+		t.Errorf("Write = %v", err)
+	}
+	if h.has(t, id) {
+		t.Error("it was done all the same")
+	}
+	must(t, h.Write(context.Background(), token))
+}
+
+// An answer that leaves open what was committed is never taken for a refusal
+// (CockroachDB, 40003).
+func TestOpenOutcomes(t *testing.T) {
+	for code, open := range map[string]bool{"40003": true, "08006": true, "57P01": true, "40001": false, "23505": false, "42P01": false} {
+		if err := fmt.Errorf("at the commit: %w", &pgconn.PgError{Code: code}); isLost(err) != open {
+			t.Errorf("%s: lost = %v", code, isLost(err))
+		}
+	}
+}
