@@ -29,9 +29,7 @@ const (
 // a steady rate, and compares how long that takes before and meanwhile.
 //
 // The store's sweeper first looks after the time before. By then the tokens have
-// expired, and what they lie in on PostgreSQL is over. What goes row by row is
-// swept as fast as the sweeper would once it has found them, since it looks for
-// them at leisure.
+// expired, and what they lie in on PostgreSQL is over.
 func measureExpiry(at newPlace) func(context.Context, *bench, row) result {
 	return func(ctx context.Context, b *bench, r row) result {
 		p, err := at(ctx, b, "expiry")
@@ -59,8 +57,8 @@ type expiry struct {
 
 func expire(ctx context.Context, p place, n int, before time.Duration) (*expiry, error) {
 	const ago = 4 * time.Hour
-	old := tokens{n: n, from: time.Now().Add(-ago), over: ago / 2, expiresAt: time.Now().Unix() - 1}
-	live := tokens{n: expiryLive, from: time.Now().Add(-time.Minute), over: 30 * time.Second, expiresAt: time.Now().Add(liveFor).Unix()}
+	old := tokens{n: n, from: time.Now().Add(-ago), over: ago / 2, expiresAt: time.Now().Unix() - 1, client: benchClient}
+	live := tokens{n: expiryLive, from: time.Now().Add(-time.Minute), over: 30 * time.Second, expiresAt: time.Now().Add(liveFor).Unix(), client: benchClient}
 	err := withStore(ctx, p, func() time.Time { return old.from }, func(st store.Store) (err error) {
 		old.service, err = st.EnsureService(ctx, benchIssuer)
 		return err
@@ -93,32 +91,9 @@ func expire(ctx context.Context, p place, n int, before time.Duration) (*expiry,
 	return e, err
 }
 
-const (
-	// sweepStep and sweepPause are those of the stores' sweepers.
-	sweepStep  = 1000
-	sweepPause = 10 * time.Millisecond
-)
-
-// sweep removes what has expired until ctx ends.
-func sweep(ctx context.Context, st store.Store) error {
-	for wait(ctx, sweepPause) == nil {
-		if _, err := st.Sweep(ctx, time.Now(), sweepStep); err != nil && ctx.Err() == nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // meanwhile goes on until the old tokens are gone, and for as long as it went on
 // before, so that both p99 are of as many calls. took is until they were gone.
 func meanwhile(ctx context.Context, st store.Store, old, live tokens, atLeast time.Duration) (sum lookedAndIssued, took time.Duration, err error) {
-	sweeping, stop := context.WithCancel(ctx)
-	swept := make(chan error, 1)
-	go func() { swept <- sweep(sweeping, st) }()
-	defer func() {
-		stop()
-		err = errors.Join(err, <-swept)
-	}()
 	for begin := time.Now(); took == 0 || time.Since(begin) < atLeast; {
 		s, err := live.steadily(ctx, st, time.Second)
 		if err != nil {

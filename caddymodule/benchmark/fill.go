@@ -25,12 +25,12 @@ func (l lite) fill(ctx context.Context, t tokens) error {
 			for ; next < t.n && len(steps) < fillStep; next++ {
 				if next%tokensPerGrant == 0 {
 					steps = append(steps, store.InsertGrant{Grant: model.Grant{
-						Service: t.service, ID: t.grant(next), Client: benchClient, Subject: t.subject(next), Scopes: []string{scope},
+						Service: t.service, ID: t.grant(next), Client: t.client, Subject: t.subject(next), Scopes: []string{scope},
 						AuthTime: t.from.Unix(), ExpiresAt: t.grantsUntil(),
 					}})
 				}
 				steps = append(steps, store.InsertAccessToken{Token: model.AccessToken{
-					Service: t.service, ID: t.id(next), Grant: t.grant(next), Hash: someHash(), ExpiresAt: t.expiresAt,
+					Service: t.service, ID: t.id(next), Grant: t.grant(next), Hash: t.hash(next), ExpiresAt: t.expiresAt,
 				}})
 			}
 			if err := st.Write(ctx, steps...); err != nil {
@@ -61,13 +61,17 @@ func (p pg) fill(ctx context.Context, t tokens) error {
 			return err
 		}
 	}
+	subject := fmt.Sprintf(`'5be86359-073c-434b-ad2d-' || lpad((i * %d)::text, 12, '0')`, tokensPerGrant)
+	if t.own {
+		subject = `NULL`
+	}
 	first, grantStep := int64(t.id(0)), int64(t.step())*tokensPerGrant
 	statements := []string{
 		fmt.Sprintf(`INSERT INTO grants (id, service, client, session, auth_time, expires_at, subject, scopes)
-			SELECT %d + i * %d, %d, %d, 0, %d, %d, '5be86359-073c-434b-ad2d-' || lpad((i * %d)::text, 12, '0'), '%s' FROM generate_series(0::bigint, %d) i`,
-			first, grantStep, t.service, benchClient, t.from.Unix(), t.grantsUntil(), tokensPerGrant, scope, t.grants()-1),
+			SELECT %d + i * %d, %d, %d, 0, %d, %d, %s, '%s' FROM generate_series(0::bigint, %d) i`,
+			first, grantStep, t.service, t.client, t.from.Unix(), t.grantsUntil(), subject, scope, t.grants()-1),
 		fmt.Sprintf(`INSERT INTO access_tokens (id, service, grant_id, expires_at, hash)
-			SELECT %d + i * %d, %d, %d + i / %d * %d, %d, sha256(int8send(i)) FROM generate_series(0::bigint, %d) i`,
+			SELECT %d + i * %d, %d, %d + i / %d * %d, %d, sha256(sha256(int8send(i))) FROM generate_series(0::bigint, %d) i`,
 			first, t.step(), t.service, first, tokensPerGrant, grantStep, t.expiresAt, t.n-1),
 		`VACUUM (ANALYZE) grants`, `VACUUM (ANALYZE) access_tokens`, `CHECKPOINT`,
 	}
@@ -109,7 +113,7 @@ func withStore(ctx context.Context, p place, now func() time.Time, f func(store.
 // filled fills a place with live tokens whose ids are of the time before now,
 // and returns how many bytes it has grown by.
 func filled(ctx context.Context, p place, n int, over time.Duration, expiresAt time.Time) (t tokens, grown int64, err error) {
-	t = tokens{n: n, from: time.Now().Add(-over), over: over, expiresAt: expiresAt.Unix()}
+	t = tokens{n: n, from: time.Now().Add(-over), over: over, expiresAt: expiresAt.Unix(), client: benchClient}
 	err = withStore(ctx, p, func() time.Time { return t.from }, func(st store.Store) error {
 		t.service, err = st.EnsureService(ctx, benchIssuer)
 		return err
