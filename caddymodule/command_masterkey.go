@@ -21,7 +21,8 @@ func masterKeyCommand() *cobra.Command {
 derived, such as pairwise subjects, does not change with it.
 
 The key file beside the database: "rotate" makes a new key and encrypts
-everything with it, while servers run; "forget" then removes the old key.
+everything with it, while servers run; "reseal" goes on with one that was
+interrupted. "forget" then removes the old key.
 
 The option master_key, with one node or many:
  1. On every node, add the new key as a previous one: master_key <old> <new>
@@ -107,6 +108,8 @@ func (v *vault) changeFile(ctx context.Context, change func([]engine.MasterKey) 
 	if !held {
 		return fmt.Errorf("another command is changing the key file, or was interrupted: try again in %s", keyFileTime)
 	}
+	// Best effort: a lease that is not given back ends by itself.
+	defer func() { _, _ = v.store.Lease(context.WithoutCancel(ctx), keyFileLease, holder, 0) }()
 	keys, err := v.app.masterKeys()
 	if err != nil {
 		return fmt.Errorf("master key: %w", err)
@@ -114,11 +117,7 @@ func (v *vault) changeFile(ctx context.Context, change func([]engine.MasterKey) 
 	if keys, err = change(keys); err != nil {
 		return err
 	}
-	if err := writeOver(v.app.masterKeyPath(), masterKeyLines(keys...)); err != nil {
-		return err
-	}
-	_, err = v.store.Lease(ctx, keyFileLease, holder, 0)
-	return err
+	return writeOver(v.app.masterKeyPath(), masterKeyLines(keys...))
 }
 
 func masterKeyRotate(ctx context.Context, v *vault) error {
@@ -148,16 +147,16 @@ func masterKeyRotate(ctx context.Context, v *vault) error {
 func masterKeyReseal(ctx context.Context, v *vault) error {
 	_, before, err := engine.Reseal(ctx, v.rows, v.app.masterKeys)
 	if err != nil {
-		return again(err)
+		return unfinished(err)
 	}
 	select {
 	case <-ctx.Done():
-		return again(ctx.Err())
+		return unfinished(ctx.Err())
 	case <-time.After(followed):
 	}
 	now, more, err := engine.Reseal(ctx, v.rows, v.app.masterKeys)
 	if err != nil {
-		return again(err)
+		return unfinished(err)
 	}
 	say(v.cmd, "encrypted %d values anew; all %d are under the current master key\n", before+more, now.Current)
 	if now.Unopened > 0 {
@@ -185,9 +184,13 @@ func masterKeyForget(ctx context.Context, v *vault) error {
 	if err := v.hasFile(); err != nil {
 		return err
 	}
+	before, err := v.app.masterKeys()
+	if err != nil {
+		return fmt.Errorf("master key: %w", err)
+	}
 	now, resealed, err := engine.Reseal(ctx, v.rows, v.app.masterKeys)
 	if err != nil {
-		return again(err)
+		return fmt.Errorf("%w; nothing is lost: run it again", err)
 	}
 	if resealed > 0 {
 		return fmt.Errorf("%d values were under a previous key until now: a server may be using it still; look at caddy gatehouse doctor, and try again", resealed)
@@ -197,6 +200,11 @@ func masterKeyForget(ctx context.Context, v *vault) error {
 	}
 	forgotten := 0
 	err = v.changeFile(ctx, func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
+		// Everything is under the key that was the first before: it must not be among
+		// those that go.
+		if keys[0] != before[0] {
+			return nil, errors.New("another command has put a new key into the file meanwhile: run it again")
+		}
 		forgotten = len(keys) - 1
 		return keys[:1], nil
 	})
@@ -210,7 +218,7 @@ func unopened(now engine.Sealed) error {
 	return fmt.Errorf("no master key opens %d values, the first of them %s: restore the key that they are under", now.Unopened, now.First)
 }
 
-// again says that nothing is lost.
-func again(err error) error {
-	return fmt.Errorf("%w; nothing is lost: run it again", err)
+// unfinished says how to go on: a second "rotate" would draw one more key.
+func unfinished(err error) error {
+	return fmt.Errorf("%w; nothing is lost: run caddy gatehouse key master reseal", err)
 }

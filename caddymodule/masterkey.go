@@ -187,15 +187,18 @@ func masterKeyLines(keys ...engine.MasterKey) string {
 	return lines.String()
 }
 
-// writeOnce makes a file that only its owner can read, whole or not at all.
-// fs.ErrExist: there is one.
+// writeOnce makes a file that only its owner can read, whole and for good, or
+// not at all. fs.ErrExist: there is one.
 func writeOnce(path, text string) error {
 	draft, err := writeDraft(path, text)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(draft)
-	return os.Link(draft, path)
+	if err := os.Link(draft, path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path)) // before anything is under the key
 }
 
 // writeOver replaces a file by one that only its owner, who stays the same, can

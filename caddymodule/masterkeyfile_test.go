@@ -98,7 +98,7 @@ func TestMasterKeyFileIsChangedByOne(t *testing.T) {
 	}
 }
 
-// What fails in between leaves the file as it was.
+// What fails in between leaves the file as it was, and keeps nobody else from it.
 func TestMasterKeyFileStays(t *testing.T) {
 	a, st := openApp(t, t.TempDir())
 	if _, err := openedKey(t, a, st); err != nil {
@@ -115,5 +115,8 @@ func TestMasterKeyFileStays(t *testing.T) {
 	}
 	if after, err := os.ReadFile(a.masterKeyPath()); err != nil || string(after) != string(before) {
 		t.Errorf("%v: the file has changed", err)
+	}
+	if err := v.changeFile(t.Context(), func(keys []engine.MasterKey) ([]engine.MasterKey, error) { return keys, nil }); err != nil {
+		t.Errorf("once more: %v", err)
 	}
 }

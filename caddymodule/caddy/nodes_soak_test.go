@@ -28,18 +28,21 @@ func soakTime(t *testing.T) time.Duration {
 // brief lets everything be over within seconds: an hour compressed.
 const brief = "access_token_duration 2s\nrefresh_token_duration 4s\nauthorization_code_duration 2s"
 
-// soaked is what a server holds at a moment.
+// soaked is what a server and its database hold at a moment.
 type soaked struct {
 	usage
-	disk int // bytes of SQLite's files
+	disk       int // bytes of SQLite's files, or of PostgreSQL's database
+	partitions int
 }
 
-// TestSoak: what a server holds, with SQLite or as a node with PostgreSQL, is in
-// the last third of the time what it was in the second, while tokens, sign-ins
-// and revocations come and go: memory, goroutines, files, and SQLite's own.
+// TestSoak: what a server holds, with SQLite or as a node with PostgreSQL, and
+// its database, is in the last third of the time what it was in the second, while
+// tokens, sign-ins and revocations come and go. Nodes make partitions of hours,
+// so that these must not become more; those of seconds come and go in the soak of
+// engine/store/postgres.
 func TestSoak(t *testing.T) {
-	local := startOwn(t, caddyfile(t, "service", brief))
-	servers := map[string]*server{"SQLite": local, "PostgreSQL": startNodes(t, 1, "service", brief).nodes[0]}
+	local, cluster := startOwn(t, caddyfile(t, "service", brief)), startNodes(t, 1, "service", brief)
+	servers := map[string]*server{"SQLite": local, "PostgreSQL": cluster.nodes[0]}
 	ctx, cancel := context.WithCancel(t.Context())
 	var rounds atomic.Int64
 	var workers sync.WaitGroup
@@ -65,6 +68,8 @@ func TestSoak(t *testing.T) {
 			now := soaked{usage: s.use()}
 			if s == local {
 				now.disk = sizeOf(s.database()) + sizeOf(s.database()+"-wal")
+			} else {
+				now.disk, now.partitions = cluster.size(t)
 			}
 			switch elapsed := time.Since(start); {
 			case elapsed > 2*third:
@@ -78,7 +83,8 @@ func TestSoak(t *testing.T) {
 	for name := range servers {
 		before, now := second[name], last[name]
 		t.Logf("%s: at most in the second third %+v, in the last %+v", name, before, now)
-		if now.heap > before.heap*5/4+8<<20 || now.goroutines > before.goroutines+50 || now.files > before.files+20 || now.disk > before.disk*5/4+4<<20 {
+		if now.heap > before.heap*5/4+8<<20 || now.goroutines > before.goroutines+50 || now.files > before.files+20 ||
+			now.disk > before.disk*5/4+4<<20 || now.partitions > before.partitions+3 { // one a table, when an hour begins
 			t.Errorf("%s: from %+v to %+v", name, before, now)
 		}
 	}
@@ -106,7 +112,20 @@ func (s *server) round(n int64) error {
 
 // most is the larger of each.
 func (a soaked) most(b soaked) soaked {
-	return soaked{usage{max(a.goroutines, b.goroutines), max(a.files, b.files), max(a.heap, b.heap)}, max(a.disk, b.disk)}
+	return soaked{
+		usage{max(a.goroutines, b.goroutines), max(a.files, b.files), max(a.heap, b.heap)},
+		max(a.disk, b.disk), max(a.partitions, b.partitions),
+	}
+}
+
+// size is that of the cluster's database: its bytes, and how many partitions there are.
+func (c *cluster) size(t *testing.T) (bytes, partitions int) {
+	t.Helper()
+	text := c.ask(t, "SELECT format('%s %s', pg_database_size(current_database()), (SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r'))")
+	if n, err := fmt.Sscan(text, &bytes, &partitions); n != 2 || partitions == 0 {
+		t.Fatalf("the database says %q: %v", text, err)
+	}
+	return bytes, partitions
 }
 
 // sizeOf is the size of a file, 0 when there is none.

@@ -60,11 +60,15 @@ func (l *ledger) judge(o *Op) {
 		l.blame("the history presents what nobody was given", o)
 	case o.Outcome == Wrong:
 		l.blame("an answer that no server may give", o)
-	case o.Outcome == Refused && (o.Kind != Redeem && o.Kind != Refresh || o.Error != "invalid_grant"):
+	case o.Outcome == Refused && !o.mayBeRefused():
 		l.blame("refused for no reason that a client gave", o)
 	case o.Outcome == Refused && !it.excusesRefusal(o):
-		l.blame("an acknowledged code or refresh token is not good any more", o)
+		l.blame("an acknowledged code, refresh token or page is not good any more", o)
 	case o.Outcome != Acknowledged:
+	case o.Kind == Authorize && it != nil && o.Page != "" && !it.mayHaveEnded(o.End):
+		l.blame("an acknowledged sign-in is not good any more", o)
+	case o.Kind == Authorize && it != nil && o.Code != "" && l.ended(it.ends(), o):
+		l.blame("a sign-in is good after its end was acknowledged", o)
 	case o.Kind == Introspect && !o.Active && !it.mayHaveEnded(o.End):
 		l.blame("an acknowledged token is not good any more", o)
 	case o.Kind == Introspect && o.Active && l.ended(append(it.ends(), it.family.ends()...), o):
@@ -74,17 +78,35 @@ func (l *ledger) judge(o *Op) {
 	}
 }
 
-// judgeUses holds the uses of one code or refresh token against each other.
+// mayBeRefused reports whether there are reasons for which it can be.
+func (o *Op) mayBeRefused() bool {
+	switch o.Kind {
+	case Redeem, Refresh:
+		return o.Error == "invalid_grant"
+	case SignIn, Allow:
+		return true
+	}
+	return false
+}
+
+// gives reports whether what the operation uses gives something once.
+func (o *Op) gives() bool {
+	return o.Kind == Redeem || o.Kind == Refresh || o.Kind == SignIn || o.Kind == Allow
+}
+
+// judgeUses holds the uses of one code, refresh token or page against each other.
 func (l *ledger) judgeUses(it *item) {
 	var first *Op
 	for _, o := range it.uses {
-		if o.Outcome != Acknowledged || o.Kind != Redeem && o.Kind != Refresh {
+		if o.Outcome != Acknowledged || !o.gives() {
 			continue
 		}
 		switch {
 		case first == nil:
 		case o.Kind == Redeem:
 			l.blame("a code was redeemed twice", o)
+		case o.Kind != Refresh:
+			l.blame("a page was answered twice", o)
 		case o.Rotates && (o.Access != first.Access || o.Refresh != first.Refresh):
 			l.blame("a refresh token has two successors", o)
 		}

@@ -47,12 +47,26 @@ func kept(more ...Op) []Op {
 	return ops
 }
 
+func page() Op    { return Op{Kind: Authorize, Page: "p"} }
+func signOut() Op { return Op{Kind: SignOut, Uses: "s"} }
+func signIn(session, code Ref) Op {
+	return Op{Kind: SignIn, Uses: "p", Session: session, Code: code, Until: time.Minute}
+}
+func again(code, page Ref) Op {
+	return Op{Kind: Authorize, Uses: "s", Code: code, Page: page, Until: time.Minute}
+}
+
+// visit is the start of a sign-in: its page, and c for the password.
+func visit(more ...Op) []Op {
+	return append([]Op{at(0, 1, page()), at(2, 4, signIn("s", "c"))}, more...)
+}
+
 // Each promise of issue 5's faults, broken and kept, with what excuses a server
 // and what does not.
 func TestCheck(t *testing.T) {
 	const (
 		lost      = "an acknowledged token is not good any more"
-		lostGrant = "an acknowledged code or refresh token is not good any more"
+		lostGrant = "an acknowledged code, refresh token or page is not good any more"
 		revived   = "a token is good after its end"
 		regiven   = "a grant gives tokens after its end"
 	)
@@ -112,6 +126,22 @@ func TestCheck(t *testing.T) {
 		{"the access token before stays", kept(at(5, 6, renew("r1", "a2")), at(7, 8, look("a1", true))), revived},
 		{"two renewals at once", kept(at(5, 7, renew("r1", "a2")), at(6, 8, renew("r1", "a3")), at(9, 10, look("a2", false)), at(9, 10, look("a3", false))), ""},
 		{"a renewal that was over before", kept(at(5, 6, over(7, renew("r1", ""))), at(8, 9, renew("r1", "a2")), at(10, 11, look("a2", false))), lost},
+		{"a page twice", visit(at(5, 6, signIn("s2", "c2"))), "answered twice"},
+		{"a page twice, once refused", visit(at(5, 6, Op{Kind: SignIn, Uses: "p", Outcome: Refused})), ""},
+		{"a page that is refused", []Op{at(0, 1, page()), at(2, 3, Op{Kind: SignIn, Uses: "p", Outcome: Refused})}, lostGrant},
+		{"a page again, after no answer", []Op{at(0, 1, page()), at(2, 3, unknown(signIn("", ""))), at(4, 5, Op{Kind: SignIn, Uses: "p", Outcome: Refused})}, ""},
+		{"consent on the next page", []Op{at(0, 1, page()), at(2, 3, Op{Kind: SignIn, Uses: "p", Session: "s", Page: "q"}), at(4, 5, Op{Kind: Allow, Uses: "q", Code: "c", Until: time.Minute}), at(6, 7, signOut()), at(8, 9, redeem("a1", ""))}, regiven},
+		{"a sign-in is good", visit(at(5, 6, again("c2", ""))), ""},
+		{"a sign-in is lost", visit(at(5, 6, again("", "p2"))), "an acknowledged sign-in is not good any more"},
+		{"a sign-out holds", visit(at(5, 6, redeem("a1", "")), at(7, 8, signOut()), at(9, 10, again("", "p2")), at(9, 10, look("a1", false))), ""},
+		{"a sign-out is lost", visit(at(5, 6, signOut()), at(7, 8, again("c2", ""))), "a sign-in is good after its end"},
+		{"a sign-out leaves the tokens", visit(at(5, 6, redeem("a1", "")), at(7, 8, signOut()), at(9, 10, look("a1", true))), revived},
+		{"a sign-out leaves those of another", append(visit(at(5, 6, signOut())), at(7, 8, issue("a")), at(9, 10, look("a", false))), lost},
+		{"a code after the sign-out", visit(at(5, 6, signOut()), at(7, 8, refused(redeem("", "")))), ""},
+		{"a code after no answer to the sign-out", visit(at(5, 6, unknown(signOut())), at(7, 8, redeem("a1", "")), at(9, 10, again("", "p2"))), ""},
+		{"a client that registered", []Op{at(0, 1, Op{Kind: Register, Client: "k"}), at(2, 3, Op{Kind: Issue, Uses: "k", Access: "a"}), at(4, 5, look("a", true))}, ""},
+		{"a client that is not known any more", []Op{at(0, 1, Op{Kind: Register, Client: "k"}), at(2, 3, Op{Kind: Issue, Uses: "k", Outcome: Refused, Error: "invalid_client"})}, "refused for no reason"},
+
 		{"a renewal that may still come", kept(at(5, 6, unknown(renew("r1", ""))), at(8, 9, renew("r1", "a2")), at(10, 11, look("a2", false))), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

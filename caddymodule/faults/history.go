@@ -21,12 +21,19 @@ const (
 	Refresh                    // tokens for a refresh token (§6)
 	Revoke                     // RFC 7009
 	Introspect                 // RFC 7662
+	SignIn                     // name and password at the sign-in page
+	Allow                      // consent at its page
+	SignOut                    // at the page for it
+	Register                   // a client (RFC 7591)
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Issue, Authorize, Redeem, Refresh, Revoke, Introspect}
+var Kinds = []Kind{Issue, Authorize, Redeem, Refresh, Revoke, Introspect, SignIn, Allow, SignOut, Register}
 
-var kindNames = [...]string{Issue: "issue", Authorize: "authorize", Redeem: "redeem", Refresh: "refresh", Revoke: "revoke", Introspect: "introspect"}
+var kindNames = [...]string{
+	Issue: "issue", Authorize: "authorize", Redeem: "redeem", Refresh: "refresh", Revoke: "revoke", Introspect: "introspect",
+	SignIn: "sign in", Allow: "allow", SignOut: "sign out", Register: "register",
+}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -50,11 +57,11 @@ var outcomeNames = [...]string{Acknowledged: "acknowledged", Refused: "refused",
 
 func (o Outcome) String() string { return outcomeNames[o] }
 
-// Ref stands for a code or a token: the first 8 bytes of its SHA-256, in hex.
-// Empty: there is none.
+// Ref stands for a code, a token, or what else was given: the first 8 bytes of
+// its SHA-256, in hex. Empty: there is none.
 type Ref string
 
-// RefOf is the reference of a code or a token.
+// RefOf is the reference of what was given.
 func RefOf(secret string) Ref {
 	if secret == "" {
 		return ""
@@ -69,10 +76,14 @@ type Op struct {
 	Kind    Kind
 	Node    int  // which node was asked
 	Rotates bool // the client is one whose refresh tokens are replaced at each use
-	// Uses is the code or token that was presented.
+	// Uses is what was presented: a code or a token, the page that is answered,
+	// the sign-in under which a code is asked for, or the client that registered.
 	Uses Ref
 	// What an acknowledged operation gave.
 	Code, Access, Refresh Ref
+	// Page is a form that waits for an answer, Session a sign-in, Client one that
+	// registered.
+	Page, Session, Client Ref
 	// Until is when an acknowledged code or access token ends at the earliest.
 	Until time.Duration
 	// Active is the answer to an acknowledged introspection.
@@ -95,7 +106,10 @@ func (o Op) String() string {
 	for _, part := range []struct {
 		name string
 		ref  Ref
-	}{{"uses", o.Uses}, {"code", o.Code}, {"access", o.Access}, {"refresh", o.Refresh}} {
+	}{
+		{"uses", o.Uses}, {"code", o.Code}, {"access", o.Access}, {"refresh", o.Refresh},
+		{"page", o.Page}, {"session", o.Session}, {"client", o.Client},
+	} {
 		if part.ref != "" {
 			fmt.Fprintf(&b, " %s %s", part.name, part.ref)
 		}

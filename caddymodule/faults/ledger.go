@@ -15,7 +15,7 @@ type ledger struct {
 	found  []Violation
 }
 
-// item is a code or a token that a client was given.
+// item is what was given: a code or a token, and what else an Op can give.
 type item struct {
 	ref    Ref
 	family *family
@@ -27,11 +27,13 @@ type item struct {
 	next   *item // the successor of a refresh token that was replaced
 }
 
-// family is a code and all that came of it, or one access token of a client
-// that acts for itself.
+// family is a code and all that came of it, a client that registered and its
+// access tokens, or one access token of another that acts for itself. Pages and
+// sign-ins are alone.
 type family struct {
 	items []*item
 	ops   []*Op
+	under *item // the sign-in with which it ends, nil: none
 }
 
 // enter files an operation under what it presents and what it gives.
@@ -48,6 +50,11 @@ func (l *ledger) enter(o *Op) {
 	if o.Outcome != Acknowledged {
 		return
 	}
+	if o.Kind == Authorize || o.Kind == SignIn || o.Kind == Allow {
+		f = l.begin(o, used)
+	}
+	l.give(f, o.Page, o)
+	l.give(f, o.Client, o)
 	l.give(f, o.Code, o)
 	refresh := l.give(f, o.Refresh, o)
 	if access := l.give(f, o.Access, o); access != nil {
@@ -58,8 +65,22 @@ func (l *ledger) enter(o *Op) {
 	}
 }
 
-// give returns the item, new unless it was given before. Only what came
-// without a refresh token has a time at which it ends.
+// begin is the family of what is given to a browser.
+func (l *ledger) begin(o *Op, used *item) *family {
+	f := &family{ops: []*Op{o}}
+	switch {
+	case o.Session != "":
+		f.under = l.give(&family{ops: []*Op{o}}, o.Session, o)
+	case used != nil && used.isSession():
+		f.under = used
+	case used != nil:
+		f.under = used.family.under
+	}
+	return f
+}
+
+// give returns the item, new unless it was given before. Only codes and access
+// tokens have a time at which they end.
 func (l *ledger) give(f *family, ref Ref, o *Op) *item {
 	if ref == "" {
 		return nil
@@ -67,7 +88,7 @@ func (l *ledger) give(f *family, ref Ref, o *Op) *item {
 	it := l.items[ref]
 	if it == nil {
 		it = &item{ref: ref, family: f, given: o}
-		if ref != o.Refresh {
+		if ref == o.Code || ref == o.Access {
 			it.until = o.Until
 		}
 		l.items[ref] = it
@@ -112,10 +133,11 @@ func (o *Op) judged() time.Duration {
 
 // ends are the operations that have certainly ended this token alone: its
 // revocation, and for a refresh token the use that replaced it, for an access
-// token a use of the refresh token beside it (RFC 9700 §4.14.2).
+// token a use of the refresh token beside it (RFC 9700 §4.14.2). A sign-in ends
+// with the sign-out.
 func (it *item) ends() (ends []*Op) {
 	for _, o := range it.uses {
-		if o.Outcome == Acknowledged && (o.Kind == Revoke || o.Kind == Refresh && o.Rotates) {
+		if o.Outcome == Acknowledged && (o.Kind == Revoke || o.Kind == SignOut || o.Kind == Refresh && o.Rotates) {
 			ends = append(ends, o)
 		}
 	}
@@ -131,10 +153,13 @@ func (it *item) ends() (ends []*Op) {
 }
 
 // ends are the operations that have certainly ended the whole family: the
-// revocation of a refresh token (RFC 7009 §2.1), and each refusal of a code or
-// refresh token, which is either the end itself (RFC 6749 §4.1.2, RFC 9700
-// §4.14.2) or comes after it.
+// revocation of a refresh token (RFC 7009 §2.1), the sign-out (OpenID Connect
+// Back-Channel Logout §2.7), and each refusal of a code or refresh token, which
+// is either the end itself (RFC 6749 §4.1.2, RFC 9700 §4.14.2) or comes after it.
 func (f *family) ends() (ends []*Op) {
+	if f.under != nil {
+		ends = f.under.ends()
+	}
 	for _, it := range f.items {
 		for _, o := range it.uses {
 			revoked := o.Kind == Revoke && o.Outcome == Acknowledged && it.isRefresh()
@@ -148,6 +173,8 @@ func (f *family) ends() (ends []*Op) {
 
 func (it *item) isRefresh() bool { return it.given.Refresh == it.ref }
 func (it *item) isCode() bool    { return it.given.Code == it.ref }
+func (it *item) isPage() bool    { return it.given.Page == it.ref }
+func (it *item) isSession() bool { return it.given.Session == it.ref }
 
 // usedBefore reports whether a use of the refresh token was acknowledged by then.
 func (it *item) usedBefore(t time.Duration) bool {
@@ -163,7 +190,7 @@ func (it *item) mayHaveEnded(t time.Duration) bool {
 		return true
 	}
 	for _, o := range it.uses {
-		if o.Start < t && (o.did(Revoke) || o.did(Refresh) && o.Rotates) {
+		if o.Start < t && (o.did(Revoke) || o.did(SignOut) || o.did(Refresh) && o.Rotates) {
 			return true
 		}
 	}
@@ -175,10 +202,13 @@ func (it *item) mayHaveEnded(t time.Duration) bool {
 	})
 }
 
-// mayHaveEnded reports whether a revocation of a refresh token, a second use of
-// the code, or a use of a refresh token after its successor's, begun before t,
-// could have ended the whole family.
+// mayHaveEnded reports whether a sign-out, a revocation of a refresh token, a
+// second use of the code, or a use of a refresh token after its successor's,
+// begun before t, could have ended the whole family.
 func (f *family) mayHaveEnded(t time.Duration) bool {
+	if f.under != nil && f.under.mayHaveEnded(t) {
+		return true
+	}
 	return slices.ContainsFunc(f.items, func(it *item) bool {
 		return it.isRefresh() && it.revokedBefore(t) || it.reusedBefore(t)
 	})
@@ -214,16 +244,16 @@ func (it *item) usesUp() (up []*Op) {
 	return up
 }
 
-// excusesRefusal reports whether invalid_grant was the right answer to o: the
-// code was used before, or the refresh token's family may have ended.
+// excusesRefusal reports whether o was rightly refused: the code or the page was
+// used before, or the sign-in had ended; or the refresh token's family may have.
 func (it *item) excusesRefusal(o *Op) bool {
-	if !it.isCode() {
+	if !it.isCode() && !it.isPage() {
 		return it.family.mayHaveEnded(o.End)
 	}
-	if it.until != 0 && o.End >= it.until {
+	if under := it.family.under; it.until != 0 && o.End >= it.until || under != nil && under.mayHaveEnded(o.End) {
 		return true
 	}
 	return slices.ContainsFunc(it.uses, func(other *Op) bool {
-		return other != o && other.did(Redeem) && other.Start < o.End
+		return other != o && other.did(o.Kind) && other.Start < o.End
 	})
 }

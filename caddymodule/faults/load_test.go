@@ -2,7 +2,9 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -25,21 +27,31 @@ func (c *client) work(ctx context.Context, enough <-chan struct{}) error {
 			return context.Cause(ctx)
 		default:
 		}
-		var err error
-		switch c.random.IntN(6) {
-		case 0, 1:
-			err = c.actForItself(ctx)
-		case 2, 3:
-			err = c.actForUser(ctx, "app")
-		case 4:
-			err = c.actForUser(ctx, "web")
-		default:
-			err = c.watch(ctx)
-		}
-		if err != nil {
+		if err := c.act(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// act does something, often that for which a kill waits.
+func (c *client) act(ctx context.Context) error {
+	n := c.random.IntN(24)
+	switch g := c.run.gate.Load(); {
+	case !c.run.pages:
+	case n == 0 || g != nil && n%2 == 0 && g.lacks(SignIn, Allow, SignOut):
+		return c.visit(ctx)
+	case n == 1 || g != nil && n%4 == 1 && g.lacks(Register):
+		return c.enroll(ctx)
+	}
+	switch n % 6 {
+	case 0, 1:
+		return c.actForItself(ctx)
+	case 2, 3:
+		return c.actForUser(ctx, app)
+	case 4:
+		return c.actForUser(ctx, web)
+	}
+	return c.watch(ctx)
 }
 
 // chance is true in one of n cases.
@@ -98,7 +110,7 @@ func (c *client) actForItself(ctx context.Context) error {
 		}
 	}
 	if c.chance(3) {
-		return c.revoke(ctx, "service", token)
+		return c.revoke(ctx, service, token)
 	}
 	return nil
 }
@@ -123,37 +135,46 @@ func (c *client) introspect(ctx context.Context, token string) error {
 }
 
 // revoke insists, as a client must, and looks whether it has happened.
-func (c *client) revoke(ctx context.Context, client, token string) error {
-	if err := c.insist(ctx, func(n *node) (Op, error) { return c.run.revoke(n, client, token) }); err != nil {
+func (c *client) revoke(ctx context.Context, by party, token string) error {
+	if err := c.insist(ctx, func(n *node) (Op, error) { return c.run.revoke(n, by, token) }); err != nil {
 		return err
 	}
 	return c.introspect(ctx, token)
 }
 
-func (c *client) actForUser(ctx context.Context, client string) error {
-	code := ""
-	_, err := c.try(ctx, func(n *node) (o Op, err error) {
-		o, code, err = c.run.authorize(n, client)
-		return o, err
-	})
+// actForUser gets a code for a user who has signed in and has consented before.
+func (c *client) actForUser(ctx context.Context, by party) error {
+	code, err := c.authorize(ctx, c.run.user, authorizeForm(by.id, lasting))
 	if err != nil || code == "" {
 		return err
 	}
-	have, err := c.ask(ctx, func(n *node) (Op, granted, error) { return c.run.redeem(n, client, code) })
+	have, err := c.redeem(ctx, by, code)
 	if err != nil || have.refresh == "" {
 		return err
 	}
 	if c.chance(12) { // the code again, late
-		if _, err := c.ask(ctx, func(n *node) (Op, granted, error) { return c.run.redeem(n, client, code) }); err != nil {
+		if _, err := c.redeem(ctx, by, code); err != nil {
 			return err
 		}
 		return c.introspect(ctx, have.access)
 	}
-	return c.useGrant(ctx, client, have)
+	return c.useGrant(ctx, by, have)
+}
+
+func (c *client) authorize(ctx context.Context, b *browser, form url.Values) (next string, err error) {
+	_, err = c.try(ctx, func(n *node) (o Op, err error) {
+		o, next, err = c.run.authorize(n, b, form)
+		return o, err
+	})
+	return next, err
+}
+
+func (c *client) redeem(ctx context.Context, by party, code string) (granted, error) {
+	return ask(ctx, c, func(n *node) (Op, granted, error) { return c.run.redeem(n, by, code) })
 }
 
 // useGrant refreshes some times, and may end what it has.
-func (c *client) useGrant(ctx context.Context, client string, have granted) error {
+func (c *client) useGrant(ctx context.Context, by party, have granted) error {
 	for range 1 + c.random.IntN(4) {
 		if c.chance(3) {
 			if err := c.introspect(ctx, have.access); err != nil {
@@ -161,20 +182,20 @@ func (c *client) useGrant(ctx context.Context, client string, have granted) erro
 			}
 		}
 		before := have.refresh
-		next, err := c.ask(ctx, func(n *node) (Op, granted, error) { return c.run.refresh(n, client, before) })
+		next, err := ask(ctx, c, func(n *node) (Op, granted, error) { return c.run.refresh(n, by, before) })
 		if err != nil || next.refresh == "" {
 			return err
 		}
 		have = next
 		switch c.random.IntN(12) {
 		case 0:
-			return c.revoke(ctx, client, have.refresh)
+			return c.revoke(ctx, by, have.refresh)
 		case 1:
-			if err := c.revoke(ctx, client, have.access); err != nil {
+			if err := c.revoke(ctx, by, have.access); err != nil {
 				return err
 			}
 		case 2: // the same pair again, or reuse when the next step has come before it
-			if _, err := c.ask(ctx, func(n *node) (Op, granted, error) { return c.run.refresh(n, client, before) }); err != nil {
+			if _, err := ask(ctx, c, func(n *node) (Op, granted, error) { return c.run.refresh(n, by, before) }); err != nil {
 				return err
 			}
 		}
@@ -182,37 +203,30 @@ func (c *client) useGrant(ctx context.Context, client string, have granted) erro
 	return nil
 }
 
-// ask presents a code or a refresh token until the answer is known, sometimes
-// twice or three times at once.
-func (c *client) ask(ctx context.Context, present func(*node) (Op, granted, error)) (granted, error) {
+// ask presents what can be used once until the answer is known, sometimes twice
+// or three times at once, and returns what came of it.
+func ask[T any](ctx context.Context, c *client, present func(*node) (Op, T, error)) (have T, err error) {
 	var mu sync.Mutex
-	var have granted
 	once := func(one *client) error {
 		return one.insist(ctx, func(n *node) (Op, error) {
-			o, g, err := present(n)
+			o, given, err := present(n)
 			mu.Lock()
 			defer mu.Unlock()
-			if g.refresh != "" {
-				have = g
+			if err == nil && o.Outcome == Acknowledged {
+				have = given
 			}
 			return o, err
 		})
 	}
 	var group sync.WaitGroup
-	errs := make(chan error, 2)
+	errs := make([]error, 3)
 	if c.chance(4) {
-		for range 1 + c.random.IntN(2) {
+		for i := range 1 + c.random.IntN(2) {
 			twin := &client{run: c.run, random: rand.New(rand.NewPCG(c.random.Uint64(), 0))}
-			group.Go(func() { errs <- once(twin) })
+			group.Go(func() { errs[i] = once(twin) })
 		}
 	}
-	err := once(c)
+	errs[2] = once(c)
 	group.Wait()
-	close(errs)
-	for e := range errs {
-		if err == nil {
-			err = e
-		}
-	}
-	return have, err
+	return have, errors.Join(errs...)
 }

@@ -44,6 +44,7 @@ const configuration = `{
 		service {
 			issuer %s
 			supported_scopes openid offline_access orders:read
+			dynamic_registration_supported on
 			client service {
 				client_secret the-secret-of-all
 				grant_types client_credentials
@@ -56,8 +57,8 @@ const configuration = `{
 				redirect_uris http://127.0.0.1/callback
 			}
 			account alice {
-				# The password is wonderland.
-				password_hash $argon2id$v=19$m=19456,t=2,p=1$YXkal6pvp5uvMZRQbEzY1A$bIhPaV/wQ3d+oOUqCC2uSzz2AbFN0RD+6s5uT2T8bJc
+				# The password is wonderland. The hash is a cheap one: nobody waits for it.
+				password_hash $argon2id$v=19$m=64,t=1,p=1$c2FsdCBvZiBhIHRlc3QhIQ$Z4FqvSeyBZCpZ3uHQzFeDoWD3fmXVsti2rGR2Gp4OGo
 			}
 		}
 	}

@@ -2,12 +2,15 @@ package faults
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	_ "modernc.org/sqlite"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
 // lock holds the write lock of a database for some time, as another process does.
@@ -32,50 +35,113 @@ func lock(t *testing.T, path string, d time.Duration) {
 	}
 }
 
-// Issue 5: the harness finds a bug that is put in on purpose. Each breaks one
-// promise, and shows under the fault beside it. Without the bug the same run is
-// clean, so that it is the bug that is found.
+// trouble is what brings a bug to light.
+type trouble string
+
+const (
+	load   trouble = "load"
+	crash  trouble = "a crash"   // of a node
+	outage trouble = "an outage" // of the database, for a moment
+)
+
+// planted are bugs that are put in on purpose. Each breaks one promise.
+var planted = []struct {
+	bug    string
+	shows  trouble
+	rounds int      // in which it shows at the latest
+	want   []string // one of which is found
+}{
+	{"early_answer", crash, 30, []string{"an acknowledged token is not good any more"}},
+	{"early_answer", outage, 30, []string{"an acknowledged token is not good any more"}},
+	{"read_then_write", load, 30, []string{"a code was redeemed twice"}},
+	{"lost_revocation", load, 3, []string{"a token is good after its end was acknowledged"}},
+	{"swallowed_error", outage, 10, []string{"is not good any more", "after its end was acknowledged", "refused for no reason"}},
+	{"second_successor", load, 30, []string{"a refresh token has two successors"}},
+	{"torn_write", load, 30, []string{"is not good any more"}},
+	{"unnoticed_rotation", load, 3, []string{"a refresh token has two successors", "after its end was acknowledged"}},
+	{"blind_retry", outage, 20, []string{"redeemed twice", "answered twice", "two successors", "is not good any more"}},
+	{"stale_read", load, 10, []string{"a token is good after its end was acknowledged"}},
+}
+
+// place is a store for some nodes, and how it fails.
+type place struct {
+	nodes  int
+	fresh  func() (path string) // of an empty database
+	outage func(path string)
+}
+
+// Issue 5: the harness finds a bug that is put in on purpose. Without the bug,
+// what brought it to light finds nothing, so that it is the bug that is found.
 func TestPlantedBugs(t *testing.T) {
-	kill := func(r *run, _ string) { r.crash(r.nodes[0]) }
-	load := func(*run, string) { time.Sleep(50 * time.Millisecond) }
-	locked := func(r *run, path string) { lock(r.t, path, 2*busyTimeout) }
-	for _, test := range []struct {
-		bug    string
-		fault  func(r *run, path string)
-		rounds int
-		want   []string // one of which is found
-	}{
-		{"early_answer", kill, 30, []string{"an acknowledged token is not good any more"}},
-		{"read_then_write", load, 30, []string{"a code was redeemed twice"}},
-		{"lost_revocation", load, 3, []string{"a token is good after its end was acknowledged"}},
-		{"swallowed_error", locked, 10, []string{"is not good any more", "after its end was acknowledged", "refused for no reason"}},
-		{"second_successor", load, 30, []string{"a refresh token has two successors"}},
-		{"torn_write", load, 30, []string{"is not good any more"}},
-		{"unnoticed_rotation", load, 3, []string{"a refresh token has two successors", "after its end was acknowledged"}},
-	} {
-		t.Run(test.bug, func(t *testing.T) {
-			rounds := hunt(t, test.bug, test.rounds, test.fault, test.want)
-			r, path := faultyRun(t, "none")
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel() // with the other, beside nothing else
+		findPlanted(t, place{1, func() string { return filepath.Join(t.TempDir(), "gatehouse.db") },
+			func(path string) { lock(t, path, 2*busyTimeout) }})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		server, n := pgtest.Start(t), 0
+		findPlanted(t, place{2, func() string {
+			n++
+			schema := fmt.Sprintf("planted%d", n)
+			server.Exec(t, "postgres", "CREATE SCHEMA "+schema)
+			return server.Address("postgres") + "&search_path=" + schema
+		}, func(string) {
+			server.Kill(t)
+			server.Run(t)
+		}})
+	})
+}
+
+func findPlanted(t *testing.T, p place) {
+	control, path := faultyRun(t, p, "none")
+	for _, test := range planted {
+		t.Run(test.bug+" under "+string(test.shows), func(t *testing.T) {
+			rounds := hunt(t, p, test.bug, test.rounds, test.shows, test.want)
+			control.t = t
 			for range rounds {
-				r.under(100*time.Millisecond, func() { test.fault(r, path) })
-				r.clean("without a bug")
+				control.suffer(p, path, test.shows)
+				control.clean("without a bug")
 			}
 		})
 	}
 }
 
-func faultyRun(t *testing.T, bug string) (*run, string) {
-	path := filepath.Join(t.TempDir(), "gatehouse.db")
-	return newRun(t, "faulty "+bug+" "+path), path
+func faultyRun(t *testing.T, p place, bug string) (r *run, path string) {
+	path = p.fresh()
+	var lines []string
+	for range p.nodes {
+		lines = append(lines, "faulty "+bug+" "+path)
+	}
+	return newRun(t, lines...), path
 }
 
-// hunt repeats a fault until the bug shows, and returns how often that was.
-func hunt(t *testing.T, bug string, most int, fault func(*run, string), want []string) int {
+// suffer brings trouble in the middle of load.
+func (r *run) suffer(p place, path string, what trouble) {
+	r.t.Helper()
+	r.under(100*time.Millisecond, func() {
+		switch what {
+		case crash:
+			r.crash(r.nodes[0])
+		case outage:
+			p.outage(path)
+		default:
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+}
+
+// hunt brings trouble until the bug shows, and returns how often that was.
+func hunt(t *testing.T, p place, bug string, most int, what trouble, want []string) int {
 	t.Helper()
-	r, path := faultyRun(t, bug)
-	defer r.nodes[0].kill()
+	r, path := faultyRun(t, p, bug)
+	defer func() {
+		for _, n := range r.nodes {
+			n.kill()
+		}
+	}()
 	for round := range most {
-		r.under(100*time.Millisecond, func() { fault(r, path) })
+		r.suffer(p, path, what)
 		found := r.verdict()
 		if len(found) == 0 {
 			continue

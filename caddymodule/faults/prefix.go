@@ -18,12 +18,14 @@ func Prefix(ops []Op, from, to time.Duration) (before []Op) {
 			continue // it changes nothing
 		default:
 			o.Outcome, o.Error = Unknown, "as the copy was made"
-			o.Code, o.Access, o.Refresh = "", "", ""
+			o.Code, o.Access, o.Refresh, o.Page, o.Session, o.Client = "", "", "", "", "", ""
 		}
 		if o.Outcome == Unknown {
 			o.Over = to
 		}
-		given[o.Code], given[o.Access], given[o.Refresh] = true, true, true
+		for _, ref := range []Ref{o.Code, o.Access, o.Refresh, o.Page, o.Session, o.Client} {
+			given[ref] = true
+		}
 		before = append(before, o)
 	}
 	return before

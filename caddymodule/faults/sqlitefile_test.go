@@ -17,7 +17,8 @@ import (
 func TestLockedFile(t *testing.T) {
 	t.Parallel()
 	t.Run("for a moment, again and again", func(t *testing.T) {
-		r, path := faultyRun(t, "none")
+		path := filepath.Join(t.TempDir(), "gatehouse.db")
+		r := newRun(t, "faulty none "+path)
 		for i := range few(t) {
 			r.under(50*time.Millisecond, func() { lock(t, path, 2*busyTimeout) })
 			r.clean(fmt.Sprintf("after lock %d", i+1))
@@ -100,13 +101,16 @@ func judgeCopy(r *run, path string, from, to time.Duration) {
 	n := newNode(r.t, 2, r.nodes[0].base, "sqlite "+path)
 	n.start()
 	defer n.kill()
-	on := &run{t: r.t, nodes: []*node{n}, http: r.http, random: r.random, known: map[Ref]bool{}, history: NewHistory(mostOps, r.history.now)}
+	on := &run{
+		t: r.t, nodes: []*node{n}, http: r.http, user: r.user, pages: true, random: r.random,
+		known: map[Ref]bool{}, history: NewHistory(mostOps, r.history.now),
+	}
 	for _, token := range r.held {
 		if given[RefOf(token)] {
 			on.hold(token)
 		}
 	}
-	on.look(0)
+	on.look(extent{})
 	after, err := on.history.Ops()
 	if err != nil {
 		r.t.Fatal(err)
@@ -115,7 +119,7 @@ func judgeCopy(r *run, path string, from, to time.Duration) {
 		r.t.Fatal("nothing was given before the copy")
 	}
 	on.report("on the copy", Check(append(before, after...), 0))
-	on.looked, on.checked = len(on.held), len(after)
+	on.looked.tokens, on.checked = len(on.held), len(after)
 	on.under(20*time.Millisecond, func() { time.Sleep(50 * time.Millisecond) })
 	on.clean("on the copy")
 }
@@ -140,10 +144,11 @@ func copyFile(t *testing.T, from, to string) {
 }
 
 // Issue 5: SQLite's file is damaged. The node says so when it starts, or answers
-// what it cannot read with 503; it takes no damage for an answer.
+// what it cannot read or write with 503; it takes no damage for an answer, and
+// what it acknowledges is there.
 func TestDamagedFile(t *testing.T) {
 	t.Parallel()
-	refused, unavailable := 0, 0
+	refused, unavailable, acknowledged := 0, 0, 0
 	for i := range few(t) {
 		path := filepath.Join(t.TempDir(), "gatehouse.db")
 		r := newRun(t, "sqlite "+path)
@@ -162,6 +167,8 @@ func TestDamagedFile(t *testing.T) {
 		}
 		before := r.turnedAway()
 		r.lookOnce()
+		acknowledged += r.writeOnce()
+		r.lookOnce()
 		ops, err := r.history.Ops()
 		if err != nil {
 			t.Fatal(err)
@@ -173,7 +180,10 @@ func TestDamagedFile(t *testing.T) {
 	if refused+unavailable == 0 {
 		t.Error("nothing was damaged")
 	}
-	t.Logf("%d starts were refused, %d answers were 503", refused, unavailable)
+	if acknowledged == 0 && few(t) >= 10 {
+		t.Error("nothing could be written after any damage")
+	}
+	t.Logf("%d starts were refused, %d answers were 503; %d writes were acknowledged", refused, unavailable, acknowledged)
 }
 
 // lookOnce asks once what each token is worth.
@@ -186,8 +196,40 @@ func (r *run) lookOnce() {
 	}
 }
 
-// damage brings the whole of a database into its file, and overwrites every
-// eighth of its pages, from a place that is another one each time.
+// writeOnce does a few times, and insists on nothing, what changes the database.
+// It counts what was acknowledged.
+func (r *run) writeOnce() (acknowledged int) {
+	r.t.Helper()
+	n := r.nodes[0]
+	note := func(o Op, err error) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if o.Outcome == Acknowledged {
+			acknowledged++
+		}
+	}
+	for range 10 {
+		o, own, err := r.issue(n)
+		if note(o, err); own.access != "" {
+			note(r.revoke(n, service, own.access))
+		}
+		o, code, err := r.authorize(n, r.user, authorizeForm(app.id, lasting))
+		if note(o, err); code == "" {
+			continue
+		}
+		o, have, err := r.redeem(n, app, code)
+		if note(o, err); have.refresh != "" {
+			o, _, err = r.refresh(n, app, have.refresh)
+			note(o, err)
+		}
+	}
+	return acknowledged
+}
+
+// damage brings the whole of a database into its file, and overwrites some of
+// its pages: every eighth, or a single one among those that were made last, from
+// a place that is another one each time.
 func damage(r *run, path string, round int) {
 	r.t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
@@ -205,7 +247,11 @@ func damage(r *run, path string, round int) {
 		r.t.Fatal(err)
 	}
 	const page = 4096
-	for at := (1 + round%8) * page; at+page <= len(content); at += 8 * page {
+	from, step := (1+round/2)*page, 8*page
+	if round%2 == 1 {
+		from, step = len(content)-(2+r.random.IntN(8))*page, len(content)
+	}
+	for at := from; at+page <= len(content); at += step {
 		copy(content[at:at+page], bytes.Repeat([]byte{0xff}, page))
 	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {

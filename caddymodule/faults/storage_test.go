@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres"
 	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
 )
 
@@ -35,11 +37,14 @@ var bugs = map[string]func(store.Store) store.Store{
 	"second_successor":   func(s store.Store) store.Store { return secondSuccessor{s} },
 	"torn_write":         func(s store.Store) store.Store { return tornWrite{s} },
 	"unnoticed_rotation": func(s store.Store) store.Store { return unnoticedRotation{s} },
+	"blind_retry":        func(s store.Store) store.Store { return blindRetry{s} },
+	"stale_read":         func(s store.Store) store.Store { return &staleRead{Store: s} },
 }
 
-// faulty is SQLite with a bug.
+// faulty is SQLite or PostgreSQL with a bug.
 type faulty struct {
-	Bug  string `json:"bug"`
+	Bug string `json:"bug"`
+	// Path is SQLite's file, or where PostgreSQL is, as a URL.
 	Path string `json:"path"`
 }
 
@@ -65,7 +70,13 @@ func (f *faulty) Identity() string { return "faulty:" + f.Path }
 func (f *faulty) Folder() string   { return filepath.Dir(f.Path) }
 
 func (f *faulty) Open(ctx context.Context) (store.Store, error) {
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: f.Path, BusyTimeout: busyTimeout})
+	var s store.Store
+	var err error
+	if strings.HasPrefix(f.Path, "postgres://") {
+		s, err = postgres.Open(ctx, postgres.Options{DSN: f.Path})
+	} else {
+		s, err = sqlite.Open(ctx, sqlite.Options{Path: f.Path, BusyTimeout: busyTimeout})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -229,4 +240,43 @@ func (s unnoticedRotation) Write(ctx context.Context, steps ...store.Step) error
 		steps = without(steps, at)
 	}
 	return s.Store.Write(ctx, steps...)
+}
+
+// blindRetry writes again after an error, and takes what was used meanwhile for
+// its own first attempt.
+type blindRetry struct{ store.Store }
+
+func (s blindRetry) Write(ctx context.Context, steps ...store.Step) error {
+	err := s.Store.Write(ctx, steps...)
+	for errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+		if err = s.Store.Write(ctx, steps...); errors.Is(err, store.ErrSpent) {
+			return nil
+		}
+	}
+	return err
+}
+
+// staleRead answers from a copy of what it has read, as a cache does that the
+// change feed does not reach.
+type staleRead struct {
+	store.Store
+	copies sync.Map // of access tokens, by id
+}
+
+type staleCopy struct {
+	token model.AccessToken
+	grant model.Grant
+	read  time.Time
+}
+
+func (s *staleRead) AccessToken(ctx context.Context, service, id model.ID) (model.AccessToken, model.Grant, error) {
+	if kept, ok := s.copies.Load(id); ok && time.Since(kept.(staleCopy).read) < 200*time.Millisecond {
+		return kept.(staleCopy).token, kept.(staleCopy).grant, nil
+	}
+	token, grant, err := s.Store.AccessToken(ctx, service, id)
+	if err == nil {
+		s.copies.Store(id, staleCopy{token, grant, time.Now()})
+	}
+	return token, grant, err
 }

@@ -74,7 +74,8 @@ func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) 
 // may hold the end of the feed: in the middle of a round trip no other time limit
 // runs.
 func prepare(ctx context.Context, c *pgx.Conn) error {
-	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit', true) = 'off'`)
+	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', CASE v WHEN 'off' THEN 'on' ELSE v END, false)
+		FROM current_setting('synchronous_commit', true) v WHERE v IS NOT NULL`) // the server may change its own later
 	if err != nil {
 		return err
 	}

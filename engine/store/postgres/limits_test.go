@@ -51,6 +51,35 @@ func TestLimitsOfASession(t *testing.T) {
 	}))
 }
 
+// A setting under which commits are acknowledged before they are on disk counts for
+// no connection, also when the server is given it while the connection is open.
+// Others stay (PostgreSQL, §20.5.1).
+func TestCommitsWait(t *testing.T) {
+	server := pgtest.Start(t, "synchronous_commit=local")
+	h := newHouse(t, Options{DSN: place(server)})
+	pinned := func(s *Store, want string) {
+		t.Helper()
+		must(t, s.exec(context.Background(), func(ctx context.Context, conn *pgx.Conn) error {
+			var got string
+			err := conn.QueryRow(ctx, `SELECT current_setting('synchronous_commit')`).Scan(&got)
+			if got != want {
+				t.Errorf("commits wait for %s, want %s", got, want)
+			}
+			return err
+		}))
+	}
+	pinned(h.Store, "local")
+	server.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
+	conn := h.connect(t)
+	await(t, "the reload", func() bool {
+		var got string
+		must(t, conn.QueryRow(context.Background(), `SELECT setting FROM pg_file_settings WHERE name = 'synchronous_commit' AND applied`).Scan(&got))
+		return got == "off"
+	})
+	pinned(h.Store, "local")
+	pinned(open(t, Options{DSN: h.opts.DSN, SweepInterval: -1}), "on")
+}
+
 // givenUp is a context that ends after some looks at it.
 type givenUp struct {
 	context.Context

@@ -152,7 +152,9 @@ func (e *env) raceRevoke(t *testing.T, n int, stores []store.Store) {
 		return s.Write(ctx, store.RotateRefreshToken{Service: e.service, ID: r.ID, Successor: next[i].ID, Now: now},
 			store.InsertRefreshToken{Token: next[i]})
 	}) {
-		if err != nil && (i == n/2 || !errors.Is(err, store.ErrSpent)) {
+		// The grant may go between the two steps of one: its successor has none then.
+		refused := errors.Is(err, store.ErrSpent) || errors.Is(err, store.ErrNotFound)
+		if err != nil && (i == n/2 || !refused) {
 			t.Errorf("call %d: %v", i, err)
 		}
 	}

@@ -1,0 +1,95 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/engine"
+	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
+)
+
+// openVault is what commands work with, on a storage with something in it.
+func openVault(t *testing.T) *vault {
+	t.Helper()
+	a, st := openApp(t, t.TempDir())
+	if _, err := openedKey(t, a, st); err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New(t.Context(), engine.Options{Store: st, MasterKeys: a.masterKeys, Services: a.declarations})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+	cmd := new(cobra.Command)
+	cmd.SetOut(new(bytes.Buffer))
+	return &vault{app: a, store: st, rows: st.(engine.Vault), cmd: cmd}
+}
+
+// passing does something once when rows have been read, or fails.
+type passing struct {
+	engine.Vault
+	after func() error
+}
+
+func (p *passing) Rows(ctx context.Context, service model.ID, f func(store.Row) error) error {
+	err := p.Vault.Rows(ctx, service, f)
+	if after := p.after; err == nil && after != nil {
+		p.after = nil
+		return after()
+	}
+	return err
+}
+
+// A key that everything is under is never forgotten, whatever another command
+// does beside.
+func TestForgetBesideRotate(t *testing.T) {
+	v := openVault(t)
+	other := *v
+	v.rows = &passing{v.rows, func() error {
+		return other.changeFile(t.Context(), func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
+			key, err := drawMasterKey()
+			return append([]engine.MasterKey{key}, keys...), err
+		})
+	}}
+	if err := masterKeyForget(t.Context(), v); err == nil || !strings.Contains(err.Error(), "another command") {
+		t.Errorf("forget: %v", err)
+	}
+	if now, err := engine.Survey(t.Context(), other.rows, v.app.masterKeys); err != nil || now.Unopened > 0 {
+		t.Errorf("%+v %v", now, err)
+	}
+	if err := masterKeyReseal(t.Context(), &other); err != nil {
+		t.Error(err)
+	}
+	if err := masterKeyForget(t.Context(), &other); err != nil {
+		t.Error(err)
+	}
+	if now, err := engine.Survey(t.Context(), other.rows, v.app.masterKeys); err != nil || now.Unopened > 0 || now.Current == 0 {
+		t.Errorf("in the end: %+v %v", now, err)
+	}
+}
+
+// Who is told how to go on with a rotation is not told to draw one more key.
+func TestRotateGoesOnWithReseal(t *testing.T) {
+	v := openVault(t)
+	sound, broken := v.rows, errors.New("broken")
+	v.rows = &passing{sound, func() error { // once looked at, and the first time to seal
+		v.rows.(*passing).after = func() error { return broken }
+		return nil
+	}}
+	if err := masterKeyRotate(t.Context(), v); !errors.Is(err, broken) || !strings.Contains(err.Error(), "key master reseal") {
+		t.Errorf("rotate: %v", err)
+	}
+	v.rows = sound
+	if err := masterKeyReseal(t.Context(), v); err != nil {
+		t.Error(err)
+	}
+	if keys, err := v.app.masterKeys(); err != nil || len(keys) != 2 {
+		t.Errorf("%d keys: %v", len(keys), err)
+	}
+}
