@@ -61,7 +61,7 @@ func visit(more ...Op) []Op {
 	return append([]Op{at(0, 1, page()), at(2, 4, signIn("s", "c"))}, more...)
 }
 
-// Each promise of issue 5's faults, broken and kept, with what excuses a server
+// Each promise that the faults are about, broken and kept, with what excuses a server
 // and what does not.
 func TestCheck(t *testing.T) {
 	const (

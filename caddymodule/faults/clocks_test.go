@@ -16,7 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
-// Issue 5: two nodes with clocks apart, by some seconds and by half of what a code
+// Two nodes with clocks apart, by some seconds and by half of what a code
 // lives: nothing is lost, revived or used twice. The nodes are engines in this
 // process, since a process's clock cannot be moved.
 func TestClocksApart(t *testing.T) {

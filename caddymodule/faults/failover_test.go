@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
-// Issue 5: failover to a replica. The primary waits for it with each commit, so
+// Failover to a replica. The primary waits for it with each commit, so
 // that what was acknowledged is there; nodes find by themselves which of the two
 // can be written (target_session_attrs).
 func TestFailover(t *testing.T) {
@@ -29,7 +29,7 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// Issue 5, no error taken for success: the replica is cut off for longer than a
+// No error is taken for success: the replica is cut off for longer than a
 // statement may take before the primary dies. What was committed there alone was
 // acknowledged to nobody.
 func TestFailoverToReplicaThatWasCutOff(t *testing.T) {

@@ -50,7 +50,7 @@ func fill(t *testing.T, dir string, free int64) string {
 	return path
 }
 
-// Issue 5: the disk is full, and there is room again.
+// The disk is full, and there is room again.
 func TestFullDiskUnderSQLite(t *testing.T) {
 	dir := smallDisk(t, 128)
 	r := newRun(t, "sqlite "+filepath.Join(dir, "gatehouse.db"))
@@ -70,7 +70,7 @@ func TestFullDiskUnderSQLite(t *testing.T) {
 	r.nodes[0].kill() // before its disk goes
 }
 
-// Issue 5: PostgreSQL's disk is full, and there is room again: the nodes go on by
+// PostgreSQL's disk is full, and there is room again: the nodes go on by
 // themselves. Only a server that has given up is started again, as an operator
 // does; the last time it is killed while its disk is full.
 func TestFullDiskUnderPostgres(t *testing.T) {

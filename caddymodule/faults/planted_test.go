@@ -70,7 +70,7 @@ type place struct {
 	outage func(path string)
 }
 
-// Issue 5: the harness finds a bug that is put in on purpose. Without the bug,
+// The harness finds a bug that is put in on purpose. Without the bug,
 // what brought it to light finds nothing, so that it is the bug that is found.
 func TestPlantedBugs(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {

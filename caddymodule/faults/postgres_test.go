@@ -22,7 +22,7 @@ func twoNodes(t *testing.T, settings ...string) (*run, *pgtest.Server) {
 	return newRun(t, line, line), server
 }
 
-// Issue 5: kill -9 of a node, beside which another one goes on, in the middle of
+// Kill -9 of a node, beside which another one goes on, in the middle of
 // each operation.
 func TestKillNodeOnPostgres(t *testing.T) {
 	r, _ := twoNodes(t)
@@ -35,7 +35,7 @@ func TestKillNodeOnPostgres(t *testing.T) {
 	r.cut()
 }
 
-// Issue 5: kill -9 of PostgreSQL in the middle of each operation.
+// Kill -9 of PostgreSQL in the middle of each operation.
 func TestKillPostgres(t *testing.T) {
 	r, server := twoNodes(t)
 	r.killPostgres(server, times(t))
@@ -43,7 +43,7 @@ func TestKillPostgres(t *testing.T) {
 	r.cut()
 }
 
-// Issue 5, every acknowledged token is good: also where the server is set to
+// Every acknowledged token is good: also where the server is set to
 // acknowledge a commit seconds before it is on disk.
 func TestKillPostgresThatCommitsLate(t *testing.T) {
 	r, server := twoNodes(t, "synchronous_commit=off", "wal_writer_delay=10s", "wal_writer_flush_after=1GB")
@@ -61,7 +61,7 @@ func (r *run) killPostgres(server *pgtest.Server, times int) {
 	}
 }
 
-// Issue 5: connections to PostgreSQL are cut: at any moment, after any byte, and
+// Connections to PostgreSQL are cut: at any moment, after any byte, and
 // when a commit was made but its answer is not there yet.
 func TestConnectionsCut(t *testing.T) {
 	server := pgtest.Start(t)
@@ -86,7 +86,7 @@ func TestConnectionsCut(t *testing.T) {
 	r.end()
 }
 
-// Issue 5: statements are delayed: by less than they may take and by more, on
+// Statements are delayed: by less than they may take and by more, on
 // their way, and by another's lock, which the server ends at its time limit.
 func TestStatementsDelayed(t *testing.T) {
 	t.Parallel() // it waits most of the time
@@ -111,7 +111,7 @@ func TestStatementsDelayed(t *testing.T) {
 	r.end()
 }
 
-// Issue 5: a node that stands still for longer than the database keeps its
+// A node that stands still for longer than the database keeps its
 // transactions, and then goes on.
 func TestNodeStandsStill(t *testing.T) {
 	t.Parallel() // it waits most of the time

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Issue 5: kill -9 of a node in the middle of each operation.
+// Kill -9 of a node in the middle of each operation.
 func TestKillNodeOnSQLite(t *testing.T) {
 	r := newRun(t, "sqlite "+filepath.Join(t.TempDir(), "gatehouse.db"))
 	for i := range times(t) {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Issue 5: SQLite's file is locked by another process.
+// SQLite's file is locked by another process.
 func TestLockedFile(t *testing.T) {
 	t.Parallel()
 	t.Run("for a moment, again and again", func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestLockedFile(t *testing.T) {
 	})
 }
 
-// Issue 5: SQLite's file is copied while nodes write to it. A node on the copy
+// SQLite's file is copied while nodes write to it. A node on the copy
 // has what was acknowledged before: not a token less, not one that was revoked.
 func TestCopiedFile(t *testing.T) {
 	t.Parallel()
@@ -143,7 +143,7 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// Issue 5: SQLite's file is damaged. The node says so when it starts, or answers
+// SQLite's file is damaged. The node says so when it starts, or answers
 // what it cannot read or write with 503; it takes no damage for an answer, and
 // what it acknowledges is there.
 func TestDamagedFile(t *testing.T) {
