@@ -18,9 +18,9 @@ const (
 	step = 500
 	// pause is the time between turns, which the requests have for themselves.
 	pause = 10 * time.Millisecond
-	// round is about how long it takes to go along a whole table, whatever its
-	// size. What has expired goes within two of them at most, beside rows that
-	// live for an hour a small part of all.
+	// round is about how long it takes to go along a whole table, if it has no more
+	// than some 20 million rows. What has expired goes within two of them at most,
+	// beside rows that live for an hour a small part of all.
 	round = 10 * time.Minute
 	// least is how many rows of a table that stay are looked at between ticks
 	// even when it is small: a thousandth of a second or two.
