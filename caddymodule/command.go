@@ -38,9 +38,10 @@ type desk struct {
 	service *model.Service
 }
 
-// atDesk runs a command's work on the service that the flags name.
-func atDesk(work func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) (err error) {
+// atApp runs a command's work on the app of the configuration, whose storage can
+// be opened.
+func atApp(work func(ctx context.Context, app *App, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		ctx, cancel := caddy.NewContext(caddy.Context{Context: cmd.Context()})
 		defer cancel()
@@ -51,13 +52,20 @@ func atDesk(work func(ctx context.Context, d *desk, cmd *cobra.Command, args []s
 		if err := app.loadStorage(ctx); err != nil {
 			return err
 		}
+		return work(ctx, app, cmd, args)
+	}
+}
+
+// atDesk runs a command's work on the service that the flags name.
+func atDesk(work func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return atApp(func(ctx context.Context, app *App, cmd *cobra.Command, args []string) (err error) {
 		d, err := openDesk(ctx, app, flag(cmd, "issuer"))
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, d.store.Close()) }()
 		return work(ctx, d, cmd, args)
-	}
+	})
 }
 
 // appFromFlags reads the app out of the configuration. A command needs no

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -55,17 +54,7 @@ type vault struct {
 
 // atVault runs a command's work on the storage of the configuration.
 func atVault(work func(ctx context.Context, v *vault) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, _ []string) (err error) {
-		cmd.SilenceUsage = true
-		ctx, cancel := caddy.NewContext(caddy.Context{Context: cmd.Context()})
-		defer cancel()
-		app, err := appFromFlags(cmd)
-		if err != nil {
-			return err
-		}
-		if err := app.loadStorage(ctx); err != nil {
-			return err
-		}
+	return atApp(func(ctx context.Context, app *App, cmd *cobra.Command, _ []string) (err error) {
 		st, err := app.storage.Open(ctx)
 		if err != nil {
 			return err
@@ -76,7 +65,7 @@ func atVault(work func(ctx context.Context, v *vault) error) func(*cobra.Command
 			return errors.New("this storage cannot list what is encrypted in it")
 		}
 		return work(ctx, &vault{app, st, rows, cmd})
-	}
+	})
 }
 
 const (

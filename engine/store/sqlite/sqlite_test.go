@@ -19,12 +19,14 @@ var factory = storetest.Factory{
 }
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(openChild); path != "" {
-		if err := openInChild(path); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
+	for name, work := range map[string]func(string) error{openChild: openInChild, killAt: moveInChild} {
+		if what := os.Getenv(name); what != "" {
+			if err := work(what); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	storetest.Main(m, factory)
 }
