@@ -55,6 +55,7 @@ type writer struct {
 	conn     *conn
 	last     int // the size of the last batch
 	closeErr error
+	wait     time.Duration // for another process's write
 }
 
 func startWriter(opts Options, f *feed) (*writer, error) {
@@ -64,9 +65,10 @@ func startWriter(opts Options, f *feed) (*writer, error) {
 		queue:   make(chan *unit, maxQueue),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
+		wait:    opts.BusyTimeout,
 		dsn: func() string {
 			pragmas := []string{
-				busyTimeout(opts.BusyTimeout), "synchronous(FULL)", "cache_size(-16000)", "temp_store(MEMORY)",
+				busyTimeout(min(gap, opts.BusyTimeout)), "synchronous(FULL)", "cache_size(-16000)", "temp_store(MEMORY)",
 				"wal_autocheckpoint(4000)", "journal_size_limit(67108864)",
 			}
 			if opts.writerPragmas != nil {
@@ -256,7 +258,7 @@ func (w *writer) transact(t *tx, batch []*unit) error {
 		w.conn = c
 	}
 	t.conn = w.conn
-	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(t); err != nil {
 		return unavailable(err)
 	}
 	for _, u := range batch {
@@ -335,4 +337,13 @@ func (t *tx) runUnit(u *unit) error {
 		}
 	}
 	return nil
+}
+
+// begin begins a transaction that writes, after another process's write.
+func (w *writer) begin(t *tx) error {
+	for deadline := time.Now().Add(w.wait); ; {
+		if _, err := t.exec("BEGIN IMMEDIATE"); !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
