@@ -37,20 +37,59 @@ func (u usage) numbers() map[string]float64 {
 	}
 }
 
-// counts are PostgreSQL's own.
-type counts struct{ wal, written, read, tellings int64 }
+// counts are of everything that was done so far.
+type counts struct {
+	node, postgres               time.Duration
+	wal, written, read, tellings int64 // PostgreSQL's own
+}
 
-func readCounts(ctx context.Context, conn *pgx.Conn) (c counts, err error) {
-	err = conn.QueryRow(ctx, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
+// minus is what was done between two counts.
+func (c counts) minus(before counts) counts {
+	return counts{
+		c.node - before.node, c.postgres - before.postgres,
+		c.wal - before.wal, c.written - before.written, c.read - before.read, c.tellings - before.tellings,
+	}
+}
+
+// readRows asks PostgreSQL for its counts.
+func (c *counts) readRows(ctx context.Context, conn *pgx.Conn) error {
+	return conn.QueryRow(ctx, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
 			(SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables),
 			(SELECT sum(idx_tup_fetch)::bigint FROM pg_stat_user_tables),
 			(SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'feed')`).
 		Scan(&c.wal, &c.written, &c.read, &c.tellings)
-	return c, err
+}
+
+// observer looks at what a node and PostgreSQL do.
+type observer struct {
+	server *postgresServer
+	conn   *pgx.Conn
+	node   func() time.Duration // processor time
+	delay  time.Duration        // that PostgreSQL's statistics need
+}
+
+// during counts what is done while do runs. PostgreSQL's own counts begin, and
+// end, a delay later.
+func (o observer) during(ctx context.Context, do func() error) (counts, error) {
+	var before, after counts
+	if err := before.readRows(ctx, o.conn); err != nil {
+		return counts{}, err
+	}
+	before.node, before.postgres = o.node(), o.server.cpu()
+	if err := do(); err != nil {
+		return counts{}, err
+	}
+	after.node, after.postgres = o.node(), o.server.cpu()
+	if err := wait(ctx, o.delay); err != nil {
+		return counts{}, err
+	}
+	err := after.readRows(ctx, o.conn)
+	return after.minus(before), err
 }
 
 // observe keeps a side busy for a while and looks at what it took of the node
-// and of PostgreSQL. delay is how long PostgreSQL's statistics need.
+// and of PostgreSQL, beyond what both do in the same time without load. delay
+// is how long PostgreSQL's statistics need.
 func observe(ctx context.Context, server *postgresServer, dsn string, node func() time.Duration, s side, d, delay time.Duration) (u usage, err error) {
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -60,31 +99,31 @@ func observe(ctx context.Context, server *postgresServer, dsn string, node func(
 	if err := wait(ctx, delay); err != nil {
 		return u, err
 	}
-	before, err := readCounts(ctx, conn)
+	o := observer{server, conn, node, delay}
+	idle, err := o.during(ctx, func() error { return wait(ctx, d) })
 	if err != nil {
 		return u, err
 	}
-	nodeBefore, postgresBefore := node(), server.cpu()
-	m, err := s.run(ctx, d)
+	var m sample
+	busy, err := o.during(ctx, func() (err error) {
+		m, err = s.run(ctx, d)
+		return err
+	})
 	if err != nil {
 		return u, err
 	}
-	nodeAfter, postgresAfter := node(), server.cpu()
-	if err := wait(ctx, delay); err != nil {
-		return u, err
-	}
-	after, err := readCounts(ctx, conn)
-	if err != nil {
-		return u, err
-	}
-	n := float64(m.operations)
-	if n == 0 {
+	if m.operations == 0 {
 		return u, fmt.Errorf("nothing was done within %s", d)
 	}
-	each := func(before, after int64) float64 { return float64(after-before) / n }
+	return m.each(busy.minus(idle)), nil
+}
+
+// each is what one operation took of what all did.
+func (m sample) each(all counts) usage {
+	n := float64(m.operations)
 	return usage{
-		node: (nodeAfter - nodeBefore) / time.Duration(m.operations), postgres: (postgresAfter - postgresBefore) / time.Duration(m.operations),
-		wal: each(before.wal, after.wal), written: each(before.written, after.written), read: each(before.read, after.read),
-		tellings: each(before.tellings, after.tellings), rate: m.rate(),
-	}, nil
+		node: max(0, all.node) / time.Duration(m.operations), postgres: max(0, all.postgres) / time.Duration(m.operations),
+		wal: float64(max(0, all.wal)) / n, written: float64(max(0, all.written)) / n, read: float64(max(0, all.read)) / n,
+		tellings: float64(max(0, all.tellings)) / n, rate: m.rate(),
+	}
 }
