@@ -110,9 +110,10 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	for _, s := range e.byID {
 		realms = append(realms, s.Realm)
 	}
-	e.logouts = logout.NewSender(e.house, realms, o.After)
 	go e.follow()
 	e.unfollow = o.Store.Subscribe(e.changed)
+	e.reload <- struct{}{} // keys that changed between their reading and now
+	e.logouts = logout.NewSender(e.house, realms, o.After)
 	return e, nil
 }
 

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 // privateJWK is a client key as a private JWK, for a service that is given it.
@@ -254,5 +256,43 @@ func TestFirstKeysOfANodeWhoseClockIsAhead(t *testing.T) {
 		h := &house{TB: t, engine: e, store: st, users: new(users), web: newWeb(), options: o, watch: &watch{now: o.Now()}}
 		h.service, _ = e.Service(issuer)
 		h.verified(h.tokens("web").IDToken, "")
+	}
+}
+
+// lateSubscriber is a store in which another node changes something after an
+// engine has read what it opens with, and before it follows the feed.
+type lateSubscriber struct {
+	store.Store
+	meanwhile func()
+}
+
+func (l lateSubscriber) Subscribe(f func(model.Change)) (cancel func()) {
+	l.meanwhile()
+	return l.Store.Subscribe(f)
+}
+
+// A key that another node rotates while this one starts is known to it within a
+// second (promise 5).
+func TestKeyRotatedWhileANodeStarts(t *testing.T) {
+	h := open(t, everyFlow)
+	var kids []string
+	st := lateSubscriber{h.store, func() {
+		var err error
+		if kids, err = h.engine.RotateKeys(t.Context(), h.service.ID, []string{"RS256"}, engine.Rotation{}); err != nil {
+			t.Error(err)
+		}
+	}}
+	late := openOn(t, st, declare(t, h.service.Issuer, everyFlow))
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		set, err := late.engine.ServiceJWKS(t.Context(), h.service.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(set, []byte(kids[0])) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not know the key %s", kids[0])
+		}
 	}
 }
