@@ -193,7 +193,7 @@ func TestConfirmationIsTheEngines(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.wantBound(resp, "", "")
-		if strings.Contains(resp.ResponseContent, "cnf") {
+		if strings.Contains(resp.ResponseContent, `"cnf"`) {
 			t.Errorf("the answer has a cnf: %s", resp.ResponseContent)
 		}
 		k, other := dpoptest.NewKey(t, "ES256"), dpoptest.NewKey(t, "ES256")
