@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
@@ -10,20 +9,19 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
-// secretStep applies the steps for what is sealed under the master key.
-func (t *tx) secretStep(step store.Step) error {
-	switch s := step.(type) {
-	case store.InsertSecret:
-		_, err := t.exec(`INSERT INTO secrets (service, name, sealed) VALUES (?1, ?2, ?3)`, int64(s.Service), s.Name, column.NotNull(s.Sealed))
-		return conflict(err)
-	case store.ResealSecret:
-		return t.reseal(s.Service, `UPDATE secrets SET sealed = ?4 WHERE service = ?1 AND name = ?2 AND sealed = ?3`,
-			int64(s.Service), s.Name, column.NotNull(s.Was), column.NotNull(s.Sealed))
-	case store.ResealKey:
-		return t.reseal(s.Service, `UPDATE keys SET sealed = ?4 WHERE service = ?1 AND kid = ?2 AND sealed = ?3`,
-			int64(s.Service), s.KID, column.NotNull(s.Was), column.NotNull(s.Sealed))
-	}
-	return fmt.Errorf("a step of type %T: %w", step, column.ErrMalformed)
+func (t *tx) insertSecret(s store.InsertSecret) error {
+	_, err := t.exec(`INSERT INTO secrets (service, name, sealed) VALUES (?1, ?2, ?3)`, int64(s.Service), s.Name, column.NotNull(s.Sealed))
+	return conflict(err)
+}
+
+func (t *tx) resealSecret(s store.ResealSecret) error {
+	return t.reseal(s.Service, `UPDATE secrets SET sealed = ?4 WHERE service = ?1 AND name = ?2 AND sealed = ?3`,
+		int64(s.Service), s.Name, column.NotNull(s.Was), column.NotNull(s.Sealed))
+}
+
+func (t *tx) resealKey(s store.ResealKey) error {
+	return t.reseal(s.Service, `UPDATE keys SET sealed = ?4 WHERE service = ?1 AND kid = ?2 AND sealed = ?3`,
+		int64(s.Service), s.KID, column.NotNull(s.Was), column.NotNull(s.Sealed))
 }
 
 // reseal runs a statement that changes a sealed value, and tells of it.

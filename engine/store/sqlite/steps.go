@@ -64,8 +64,54 @@ func (t *tx) step(step store.Step) error {
 		return t.redeemHandle(s)
 	case store.UseOnce:
 		return t.useOnce(s)
+
+	case store.InsertSession:
+		return t.insertSession(&s.Session)
+	case store.RenewSession:
+		return t.renewSession(&s.Session)
+	case store.JoinSession:
+		return t.joinSession(s)
+	case store.ExpectClients:
+		return t.expectClients(s)
+	case store.EndSession:
+		return t.endSession(s)
+	case store.DeleteSessions:
+		return t.deleteSessions(s)
+
+	case store.PutConsent:
+		return t.putConsent(&s.Consent)
+	case store.DeleteConsent:
+		return t.deleteConsent(s)
+	case store.InsertAccount:
+		return t.insertAccount(&s.Account)
+	case store.PutAccount:
+		return t.putAccount(&s.Account)
+	case store.SetPassword:
+		return t.setPassword(s)
+	case store.SetDisabled:
+		return t.setDisabled(s)
+
+	case store.InsertClient:
+		return t.insertClient(&s.Client, s.Most)
+	case store.UpdateClient:
+		return t.updateClient(&s.Client)
+	case store.DeleteClient:
+		return t.deleteClient(s)
+
+	case store.InsertKey:
+		return t.insertKey(s.Key)
+	case store.RetireKeys:
+		return t.retireKeys(s)
+	case store.InsertFirstKeys:
+		return t.insertFirstKeys(s)
+	case store.InsertSecret:
+		return t.insertSecret(s)
+	case store.ResealSecret:
+		return t.resealSecret(s)
+	case store.ResealKey:
+		return t.resealKey(s)
 	}
-	return t.sessionStep(step)
+	return fmt.Errorf("a step of type %T: %w", step, column.ErrMalformed)
 }
 
 // insert runs an INSERT that a taken key stops.

@@ -6,35 +6,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
-// accountStep applies the steps for consents, accounts and keys.
-func (t *tx) accountStep(step store.Step) error {
-	switch s := step.(type) {
-	case store.PutConsent:
-		return t.putConsent(&s.Consent)
-	case store.DeleteConsent:
-		_, err := t.exec(`DELETE FROM consents WHERE service = ?1 AND subject = ?2 AND client = ?3`,
-			int64(s.Service), s.Subject, int64(s.Client))
-		return err
-	case store.InsertAccount:
-		return t.insertAccount(&s.Account)
-	case store.PutAccount:
-		return t.putAccount(&s.Account)
-	case store.SetPassword:
-		return t.updateAccount(s.Service, `UPDATE accounts SET password_hash = ?3 WHERE id = ?2 AND service = ?1 RETURNING subject`,
-			int64(s.Service), int64(s.ID), s.Hash)
-	case store.SetDisabled:
-		return t.updateAccount(s.Service, `UPDATE accounts SET disabled = ?3 WHERE id = ?2 AND service = ?1 RETURNING subject`,
-			int64(s.Service), int64(s.ID), s.Disabled)
-	case store.InsertKey:
-		return t.insertKey(s.Key)
-	case store.RetireKeys:
-		return t.retireKeys(s)
-	case store.InsertFirstKeys:
-		return t.insertFirstKeys(s)
-	}
-	return t.clientStep(step)
-}
-
 func (t *tx) putConsent(c *model.Consent) error {
 	claims, err := column.List(c.Claims)
 	if err != nil {
@@ -43,6 +14,11 @@ func (t *tx) putConsent(c *model.Consent) error {
 	_, err = t.exec(`INSERT OR REPLACE INTO consents (service, subject, client, scopes, claims, granted_at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6)`,
 		int64(c.Service), c.Subject, int64(c.Client), column.OrNull(column.JoinWords(c.Scopes)), claims, c.GrantedAt)
+	return err
+}
+
+func (t *tx) deleteConsent(s store.DeleteConsent) error {
+	_, err := t.exec(`DELETE FROM consents WHERE service = ?1 AND subject = ?2 AND client = ?3`, int64(s.Service), s.Subject, int64(s.Client))
 	return err
 }
 
@@ -73,6 +49,16 @@ func (t *tx) putAccount(a *model.Account) error {
 		return err
 	}
 	return t.tell(model.Change{Service: a.Service, Kind: model.ChangeAccount, Subject: a.Subject})
+}
+
+func (t *tx) setPassword(s store.SetPassword) error {
+	return t.updateAccount(s.Service, `UPDATE accounts SET password_hash = ?3 WHERE id = ?2 AND service = ?1 RETURNING subject`,
+		int64(s.Service), int64(s.ID), s.Hash)
+}
+
+func (t *tx) setDisabled(s store.SetDisabled) error {
+	return t.updateAccount(s.Service, `UPDATE accounts SET disabled = ?3 WHERE id = ?2 AND service = ?1 RETURNING subject`,
+		int64(s.Service), int64(s.ID), s.Disabled)
 }
 
 // updateAccount runs an UPDATE that returns the subject.

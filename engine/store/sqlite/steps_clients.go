@@ -8,20 +8,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
-// clientStep applies the steps for clients that are registered at run time.
-func (t *tx) clientStep(step store.Step) error {
-	switch s := step.(type) {
-	case store.InsertClient:
-		return t.insertClient(&s.Client, s.Most)
-	case store.UpdateClient:
-		return t.updateClient(&s.Client)
-	case store.DeleteClient:
-		return t.changeClient(s.Service, s.ID, `DELETE FROM stored_clients WHERE id = ?2 AND service = ?1`+returningAlias,
-			int64(s.Service), int64(s.ID))
-	}
-	return t.secretStep(step)
-}
-
 // insertClient takes the alias in the registry, which gives the id, and then
 // keeps the rest under it.
 func (t *tx) insertClient(c *model.StoredClient, most int) error {
@@ -76,4 +62,9 @@ func (t *tx) changeClient(service, id model.ID, query string, args ...any) error
 		return store.ErrNotFound
 	}
 	return t.tell(model.Change{Service: service, Kind: model.ChangeClient, Ref: id, Subject: alias})
+}
+
+func (t *tx) deleteClient(s store.DeleteClient) error {
+	return t.changeClient(s.Service, s.ID, `DELETE FROM stored_clients WHERE id = ?2 AND service = ?1`+returningAlias,
+		int64(s.Service), int64(s.ID))
 }

@@ -8,25 +8,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
-// sessionStep applies the steps for sign-in sessions.
-func (t *tx) sessionStep(step store.Step) error {
-	switch s := step.(type) {
-	case store.InsertSession:
-		return t.insertSession(&s.Session)
-	case store.RenewSession:
-		return t.renewSession(&s.Session)
-	case store.JoinSession:
-		return t.joinSession(s)
-	case store.ExpectClients:
-		return t.expectClients(s)
-	case store.EndSession:
-		return t.endSession(s)
-	case store.DeleteSessions:
-		return t.deleteSessions(s)
-	}
-	return t.accountStep(step)
-}
-
 func (t *tx) insertSession(s *model.Session) error {
 	amr, err := column.List(s.AMR)
 	if err != nil {
