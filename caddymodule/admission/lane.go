@@ -67,7 +67,8 @@ func newLane(name string, l Limits, patience time.Duration) *Lane {
 	return &Lane{Name: name, places: make(chan struct{}, l.AtOnce), seats: make(chan struct{}, l.Waiting), patience: patience}
 }
 
-// Enter takes a place, which Leave gives back. The error is ErrFull or the context's.
+// Enter takes a place, which Leave gives back. The error is ErrFull, also when
+// the context's deadline ends the wait, or context.Canceled.
 func (l *Lane) Enter(ctx context.Context) error {
 	select {
 	case l.places <- struct{}{}:
@@ -88,6 +89,9 @@ func (l *Lane) Enter(ctx context.Context) error {
 	case <-timer.C:
 		return ErrFull
 	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return ErrFull // it has waited for as long as it could
+		}
 		return ctx.Err()
 	}
 }

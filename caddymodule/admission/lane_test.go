@@ -61,8 +61,13 @@ func TestLaneWaitsNoLonger(t *testing.T) {
 		start = time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := l.Enter(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+		if err := l.Enter(ctx); !errors.Is(err, ErrFull) || time.Since(start) != time.Second {
 			t.Errorf("deadline: %v after %s", err, time.Since(start))
+		}
+		gone, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		if err := l.Enter(gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has gone: %v", err)
 		}
 		l.Leave()
 		if err := l.Enter(t.Context()); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 	"github.com/gatehouse-auth/gatehouse/introspect/mtls"
@@ -65,7 +66,7 @@ type Handler struct {
 	document      *introspect.Metadata
 	metadataPath  string
 	keys          *serving.Keys
-	logger        *zap.Logger
+	logger        *errorlog.Logger
 	auditLog      *zap.Logger
 
 	// What is there once the app has started.
@@ -86,7 +87,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision compiles the policy and reserves the introspectors. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) (err error) {
-	h.logger = ctx.Logger()
+	h.logger = errorlog.New(ctx.Logger())
 	h.auditLog = h.logger.Named("audit")
 	if h.app, err = serving.FindApp(ctx, "gatehouse_bearer"); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -105,6 +106,34 @@ func TestOperatorsSee(t *testing.T) {
 	}
 	if lines != 5 {
 		t.Errorf("%d lines in the audit log for 5 requests", lines)
+	}
+}
+
+// While nobody can tell about tokens the log says so, and does not grow with the
+// load: the disk that it fills may be what is full. The metrics count.
+func TestOutageDoesNotFillTheLog(t *testing.T) {
+	folder := shortDir(t)
+	s := start(t, folder, "introspector one oracle out", "gatehouse_bearer {\nrealm outage\n}\nrespond fine")
+	const requests = 100
+	began := time.Now()
+	for range requests {
+		if got := s.get("/", "out.down"); got.status != 503 {
+			t.Fatalf("%d", got.status)
+		}
+	}
+	most := 1 + int(time.Since(began)/time.Second)
+	log, err := os.ReadFile(filepath.Join(folder, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(log), `"msg":"no introspection"`); n == 0 || n > most {
+		t.Errorf("%d lines of %d requests, want one to %d", n, requests, most)
+	}
+	if !strings.Contains(string(log), "connection refused") {
+		t.Error("the log does not say why")
+	}
+	if want := `gatehouse_refusals_total{realm="outage",reason="unavailable"} 100`; !strings.Contains(s.ask(s.admin, "/metrics", "").body, want) {
+		t.Errorf("the metrics lack %s", want)
 	}
 }
 

@@ -4,7 +4,6 @@
 package front
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,9 +14,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/admission"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -52,7 +51,7 @@ type Handler struct {
 	paths     login.Paths
 	endpoints map[string]endpoint
 	entrance  *admission.Entrance
-	logger    *zap.Logger
+	logger    *errorlog.Logger
 
 	shutdowns sync.Map // *http.Server: a context.Context that ends when it shuts down
 
@@ -78,8 +77,6 @@ type endpoint struct {
 	browser bool
 	// cors: scripts from anywhere may call it; it looks at no cookie.
 	cors bool
-	// openID: it is there only when the service does OpenID Connect.
-	openID bool
 	// document: anyone may read it and memory has it, so that it needs no place.
 	document bool
 	// lasts: the answer has no end.
@@ -113,7 +110,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the service and lays out the paths. It opens nothing.
 func (h *Handler) Provision(ctx caddy.Context) (err error) {
-	h.logger = ctx.Logger()
+	h.logger = errorlog.New(ctx.Logger())
 	if h.app, h.service, err = serving.Find(ctx, "gatehouse_server", h.Issuer); err != nil {
 		return err
 	}
@@ -129,65 +126,6 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	return login.CheckTemplates(h.Templates, h.service.SupportedUILocales...)
 }
 
-// layOut maps each path to its endpoint. The protocol's paths come from the
-// service's settings, so that they cannot differ from the discovery document.
-func (h *Handler) layOut(base string) {
-	h.paths = login.Paths{
-		Login: cmp.Or(h.LoginPath, base+"/login"), Consent: cmp.Or(h.ConsentPath, base+"/consent"),
-		Grants: cmp.Or(h.GrantsPath, base+"/grants"), EndSession: pathOf(h.service.EndSessionEndpoint),
-	}
-	if h.service.OpenID() {
-		h.paths.CheckSession = pathOf(h.service.CheckSessionIframe)
-	}
-	if len(h.service.SupportedSNSes) > 0 {
-		h.paths.Social = base + login.SocialPath
-	}
-	read, post := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
-	both := []string{http.MethodGet, http.MethodHead, http.MethodPost}
-	h.endpoints = map[string]endpoint{}
-	configuration := endpoint{name: "configuration", methods: read, cors: true, document: true, serve: (*Handler).configuration}
-	h.endpoints["/.well-known/oauth-authorization-server"+base] = configuration // RFC 8414 §3.1
-	s := h.service
-	for _, e := range []struct {
-		address, direct string // direct: the path before the API key
-		enabled         bool
-		endpoint
-	}{
-		{s.AuthorizationEndpoint, "/api/auth/authorization/direct/", s.DirectAuthorization,
-			endpoint{name: "authorization", methods: both, browser: true, serve: (*Handler).authorization}},
-		{s.TokenEndpoint, "/api/auth/token/direct/", s.DirectToken,
-			endpoint{name: "token", methods: post, cors: true, grants: true, serve: (*Handler).token}},
-		{s.RevocationEndpoint, "/api/auth/revocation/direct/", s.DirectRevocation,
-			endpoint{name: "revocation", methods: post, cors: true, serve: (*Handler).revocation}},
-		{s.IntrospectionEndpoint, "/api/auth/introspection/direct/", s.DirectIntrospection,
-			endpoint{name: "introspection", methods: post, serve: (*Handler).introspection}},
-		{s.RevocationStreamEndpoint, "", false,
-			endpoint{name: "revocation stream", methods: post, lasts: true, serve: (*Handler).revocationStream}},
-		{s.JWKSURI, "/api/service/jwks/get/direct/", s.DirectJWKS,
-			endpoint{name: "jwks", methods: read, cors: true, document: true, serve: (*Handler).jwks}},
-		{s.UserInfoEndpoint, "/api/auth/userinfo/direct/", s.DirectUserInfo,
-			endpoint{name: "userinfo", methods: both, cors: true, openID: true, serve: (*Handler).userInfo}},
-	} {
-		there := !e.openID || s.OpenID() // without the scope openid the service does no OpenID Connect
-		if there {
-			h.put(e.address, e.endpoint)
-		}
-		if s.APIKey == "" || e.direct == "" {
-			continue
-		}
-		if !e.enabled || !there {
-			e.endpoint = endpoint{name: e.name, document: true, serve: (*Handler).notFound}
-		}
-		h.endpoints[e.direct+s.APIKey] = e.endpoint
-	}
-	if s.OpenID() {
-		h.endpoints[base+"/.well-known/openid-configuration"] = configuration
-	}
-	if s.DynamicRegistrationSupported {
-		h.put(s.RegistrationEndpoint, endpoint{name: "registration", methods: post, cors: true, body: largestRegistration, serve: (*Handler).register})
-	}
-}
-
 // endpoint finds the endpoint at a path. Each registered client has one of its
 // own, below the registration endpoint (RFC 7592 §2).
 func (h *Handler) endpoint(path string) (endpoint, bool) {
@@ -200,18 +138,6 @@ func (h *Handler) endpoint(path string) (endpoint, bool) {
 	}
 	methods := []string{http.MethodGet, http.MethodPut, http.MethodDelete}
 	return endpoint{name: "client configuration", methods: methods, cors: true, body: largestRegistration, serve: (*Handler).manage}, true
-}
-
-// put lays an endpoint out at the path of its address.
-func (h *Handler) put(address string, e endpoint) { h.endpoints[pathOf(address)] = e }
-
-// pathOf is the path of an address that the catalogue has accepted.
-func pathOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return u.Path
 }
 
 // Validate checks the paths of the pages.
@@ -289,7 +215,7 @@ func (h *Handler) run(state *serving.State) (*running, error) {
 	var err error
 	run.login, err = login.New(login.Options{
 		Engine: state.Engine, Store: state.Store, Service: service, Accounts: run.accounts, Fetch: state.Fetch,
-		Paths: h.paths, Templates: h.Templates, SessionDuration: time.Duration(h.SessionDuration), Logger: h.logger,
+		Paths: h.paths, Templates: h.Templates, SessionDuration: time.Duration(h.SessionDuration), Logger: h.logger.Logger,
 	})
 	return run, err
 }

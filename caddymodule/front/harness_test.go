@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/admission"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/login"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
 	"github.com/gatehouse-auth/gatehouse/engine"
@@ -129,7 +130,7 @@ func newFrontOn(t *testing.T, settings model.Settings, overload Overload, wrap f
 
 func (f *front) serve(overload Overload) {
 	h := &Handler{
-		app: f, service: &f.declared, logger: zap.NewNop(), Overload: overload,
+		app: f, service: &f.declared, logger: errorlog.New(zap.NewNop()), Overload: overload,
 		entrance: admission.NewEntrance(overload.options()),
 	}
 	f.handler = h

@@ -125,7 +125,9 @@ func (h *Handler) finish(run *running, e endpoint, w http.ResponseWriter, r *htt
 		return caddyhttp.Error(499, err) // the client has gone
 	case errors.Is(err, engine.ErrTooManyFollowers):
 		return h.later(run, e, w, r, "a follower was turned away", err)
-	case errors.Is(err, login.ErrUnavailable), errors.Is(err, login.ErrBusy):
+	case errors.Is(err, login.ErrBusy):
+		return h.later(run, e, w, r, "a sign-in was turned away", err)
+	case errors.Is(err, login.ErrUnavailable):
 		return h.later(run, e, w, r, "nobody can be authenticated", err)
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return h.later(run, e, w, r, "the store is unavailable", err)

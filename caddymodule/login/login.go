@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -66,7 +67,7 @@ type Server struct {
 	locales  *locales // of the pages, those that the service supports
 	watcher  sessionPage
 	logos    *logos
-	log      *zap.Logger
+	log      *errorlog.Logger
 }
 
 // New checks the options and prepares the pages.
@@ -97,7 +98,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		engine: o.Engine, store: o.Store, service: o.Service, accounts: o.Accounts, fetch: o.Fetch, paths: o.Paths,
 		origin: issuer.Scheme + "://" + issuer.Host, cookies: newCookieNames(issuer, o.Service, o.Paths),
-		lasts: o.SessionDuration, pages: pages, locales: pages.locales.only(o.Service.SupportedUILocales), log: o.Logger,
+		lasts: o.SessionDuration, pages: pages, locales: pages.locales.only(o.Service.SupportedUILocales), log: errorlog.New(o.Logger),
 		logos: &logos{fetch: o.Fetch, now: o.Engine.Now},
 	}
 	s.watcher = newSessionPage(s.cookies.state)

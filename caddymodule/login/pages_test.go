@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 )
 
@@ -163,7 +164,7 @@ func TestCookieNames(t *testing.T) {
 func TestThreat34NoSecretsInLogs(t *testing.T) {
 	e := newEnv(t)
 	var lines bytes.Buffer
-	e.server.log = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&lines), zap.DebugLevel))
+	e.server.log = errorlog.New(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&lines), zap.DebugLevel)))
 	b := e.browser()
 	login := b.authorize()
 	b.submit(login, "username", "typed-"+password, "password", "typed-wrong").want(t, 422, "/login", "")

@@ -3,9 +3,11 @@ package login
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
@@ -42,6 +44,29 @@ func TestPoolLeavesRoomForPeople(t *testing.T) {
 			t.Errorf("%d places are still taken", n)
 		}
 	})
+}
+
+// Who is turned away at the sign-in page is told to come again. The log is not to
+// grow with them.
+func TestTurnedAwayAtTheSignInPage(t *testing.T) {
+	var l log
+	e := newEnvWith(t, nextUser(t), setting{log: l.logger()})
+	b := e.browser()
+	login := b.authorize()
+	p := e.server.accounts.pool
+	for enter(p.admitted) {
+	}
+	start := time.Now()
+	for range 30 {
+		page := b.signIn(login).want(t, 503, "/login", "Too many people are signing in")
+		if page.header.Get("Retry-After") == "" {
+			t.Error("it does not say when to come again")
+		}
+	}
+	most := 1 + int(time.Since(start)/time.Second)
+	if n := strings.Count(l.String(), ErrBusy.Error()); n == 0 || n > most {
+		t.Errorf("%d lines in the log, want one to %d: %s", n, most, l.String())
+	}
 }
 
 // A hash that takes much memory is looked at instead of several, or alone; who

@@ -101,6 +101,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) signInFailed(w http.ResponseWriter, r *http.Request, in *interaction, name string, err error) error {
 	l := s.look(r).locale
 	status, alert := http.StatusUnprocessableEntity, l.text("signin.wrong")
+	write, what := s.log.Info, "sign-in failed"
 	var throttled *ErrThrottled
 	switch {
 	case errors.Is(err, context.Canceled): // the browser has gone
@@ -112,21 +113,19 @@ func (s *Server) signInFailed(w http.ResponseWriter, r *http.Request, in *intera
 	case errors.Is(err, ErrBusy):
 		status = http.StatusServiceUnavailable
 		alert = l.text("signin.busy")
+		write, what = s.log.Error, "sign-in turned away"
 		w.Header().Set("Retry-After", retryAfter)
 	case errors.Is(err, ErrUnavailable):
 		status = http.StatusServiceUnavailable
 		alert = l.text("signin.unavailable")
+		write = s.log.Error
 		w.Header().Set("Retry-After", retryAfter)
 	case !errors.Is(err, ErrCredentials):
 		return err
 	}
 	// Not the name: people type passwords into the wrong field.
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	level := zap.InfoLevel
-	if errors.Is(err, ErrUnavailable) {
-		level = zap.ErrorLevel
-	}
-	s.log.Log(level, "sign-in failed", zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, in.Client)),
+	write(what, zap.String("issuer", s.service.Issuer), zap.String("client", s.clientAlias(r, in.Client)),
 		zap.String("remote", host), zap.Error(err))
 	if len(name) > maxName {
 		name = ""

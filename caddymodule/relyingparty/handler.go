@@ -11,8 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
@@ -106,7 +106,7 @@ type Handler struct {
 	endpoints map[string]http.HandlerFunc
 	shared    *shared
 	release   func()
-	logger    *zap.Logger
+	logger    *errorlog.Logger
 	now       func() time.Time
 }
 

@@ -24,6 +24,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 )
 
 // clock is a clock that stands still until it is moved.
@@ -171,7 +173,7 @@ func provision(t *testing.T, folder string, now func() time.Time, log *zap.Logge
 		t.Fatal(err)
 	}
 	if err = h.Provision(ctx); err == nil {
-		h.logger = log
+		h.logger = errorlog.New(log)
 		if err = h.Validate(); err == nil {
 			return h, nil
 		}

@@ -171,7 +171,8 @@ func TestRoutesDiffer(t *testing.T) {
 // Promise 13 and threat 34: neither tokens nor codes, secrets, cookies nor
 // states are logged, in good days and bad.
 func TestLogsHoldNoSecrets(t *testing.T) {
-	s := newSite(t, options{"pass_token": true})
+	all := options{"pass_token": true, "cookie_secrets": []string{secret()}}
+	s := newSite(t, all)
 	b := s.signedIn()
 	secrets := []string{"the secret", strings.TrimPrefix(s.received().Get("Authorization"), "Bearer ")}
 	for _, cookie := range b.cookies() {
@@ -182,6 +183,7 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	_, code, _ := strings.Cut(back, "code=")
 	secrets = append(secrets, code[:20])
 	for _, answer := range down {
+		s.load(all) // whose log begins anew: else not every error has a line
 		s.provider.told(func() { s.provider.instead["/token"], s.provider.instead["/revoke"] = answer, answer })
 		s.browser().open("/")
 		s.clock.move(59 * time.Minute)

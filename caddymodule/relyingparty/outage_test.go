@@ -127,6 +127,20 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// While the provider is down the log says so, and does not grow with the visits.
+func TestProviderIsDownInOneLineASecond(t *testing.T) {
+	s := newSite(t, nil)
+	s.provider.told(func() { s.provider.instead["/jwks"] = down["endless"] })
+	start, visits := time.Now(), 50
+	for range visits {
+		s.browser().open("/").want(t, http.StatusServiceUnavailable, "not possible")
+	}
+	lines, most := s.logs.FilterMessage("no sign-in").Len(), 1+int(time.Since(start)/time.Second)
+	if lines == 0 || lines > most {
+		t.Errorf("%d visits made %d lines, want 1 to %d", visits, lines, most)
+	}
+}
+
 // Redirects of the provider's endpoints are not followed: they would take codes
 // and the client's secret elsewhere.
 func TestRedirectsAreNotFollowed(t *testing.T) {

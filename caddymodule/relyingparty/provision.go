@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/errorlog"
 	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
@@ -24,7 +25,7 @@ const (
 // Provision resolves the settings. It asks nobody, and reads no file but those
 // of trust: one that cannot be read stops the start.
 func (h *Handler) Provision(ctx caddy.Context) (err error) {
-	h.logger, h.storage = ctx.Logger(), ctx.Storage()
+	h.logger, h.storage = errorlog.New(ctx.Logger()), ctx.Storage()
 	h.defaults()
 	if err := h.resolve(); err != nil {
 		return err
