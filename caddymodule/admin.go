@@ -23,12 +23,13 @@ func init() {
 // adminAPI is what operators do to a running Gatehouse through Caddy's admin
 // endpoint:
 //
-//	GET    /gatehouse/health       200 while the store can be read, and how introspectors stand
+//	GET    /gatehouse/health       200 while the store can be used, and how introspectors stand
 //	GET    /gatehouse/routes       what each guarded route asks of a token
 //	GET    /gatehouse/cache        statistics of each cache
 //	DELETE /gatehouse/cache        purge; ?introspector=… for one name
 //	POST   /gatehouse/revoke       {"issuer", and "token", "subject", "client_id" or the last two}
 //	POST   /gatehouse/keys/rotate  {"issuer", "algs", "announce", "overlap"}
+//	POST   /gatehouse/successor    {"gatehouse", "storage"}: whether this process could run a configuration of the app
 type adminAPI struct {
 	app *App
 }
@@ -50,17 +51,31 @@ func (a *adminAPI) Provision(ctx caddy.Context) error {
 func (a *adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/gatehouse/health", Handler: caddy.AdminHandlerFunc(a.health)},
-		{Pattern: "/gatehouse/routes", Handler: a.route(map[string]adminCall{http.MethodGet: a.routes})},
-		{Pattern: "/gatehouse/cache", Handler: a.route(map[string]adminCall{http.MethodGet: a.cacheStats, http.MethodDelete: a.purge})},
-		{Pattern: "/gatehouse/revoke", Handler: a.route(map[string]adminCall{http.MethodPost: a.revoke})},
-		{Pattern: "/gatehouse/keys/rotate", Handler: a.route(map[string]adminCall{http.MethodPost: a.rotate})},
+		{Pattern: "/gatehouse/routes", Handler: a.route(map[string]adminCall{http.MethodGet: (*adminAPI).routes})},
+		{Pattern: "/gatehouse/cache", Handler: a.route(map[string]adminCall{http.MethodGet: (*adminAPI).cacheStats, http.MethodDelete: (*adminAPI).purge})},
+		{Pattern: "/gatehouse/revoke", Handler: a.route(map[string]adminCall{http.MethodPost: (*adminAPI).revoke})},
+		{Pattern: "/gatehouse/keys/rotate", Handler: a.route(map[string]adminCall{http.MethodPost: (*adminAPI).rotate})},
+		{Pattern: "/gatehouse/successor", Handler: a.route(map[string]adminCall{http.MethodPost: (*adminAPI).successor})},
 	}
 }
 
 var errNotConfigured = errors.New("gatehouse is not configured")
 
+// maxAdminBody bounds a request, in bytes. A configuration with thousands of
+// clients is the largest.
+const maxAdminBody = 16 << 20
+
 // adminCall answers a request with a value that becomes JSON.
-type adminCall func(*http.Request) (any, error)
+type adminCall func(*adminAPI, *http.Request) (any, error)
+
+// current is the endpoint of the configuration that runs. Caddy gives a new one
+// its endpoint before it has started, and leaves it there when it does not.
+func (a *adminAPI) current() *adminAPI {
+	if app, err := caddy.ActiveContext().AppIfConfigured("gatehouse"); err == nil {
+		return &adminAPI{app: app.(*App)}
+	}
+	return a
+}
 
 func (a *adminAPI) route(calls map[string]adminCall) caddy.AdminHandler {
 	return caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
@@ -68,14 +83,15 @@ func (a *adminAPI) route(calls map[string]adminCall) caddy.AdminHandler {
 		if !ok {
 			return adminError(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed here", r.Method))
 		}
+		a := a.current()
 		if a.app == nil {
 			return adminError(http.StatusNotFound, errNotConfigured)
 		}
 		if _, err := a.app.Running(r.Context()); err != nil {
 			return adminError(http.StatusServiceUnavailable, err)
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-		answer, err := call(r)
+		r.Body = http.MaxBytesReader(w, r.Body, maxAdminBody)
+		answer, err := call(a, r)
 		if err != nil {
 			return err
 		}

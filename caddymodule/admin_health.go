@@ -2,10 +2,12 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/serving"
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
 // healthTimeout bounds the question to the store.
@@ -26,10 +28,12 @@ type introspectorHealth struct {
 	Status any    `json:"status"`
 }
 
-// health answers 200 while the store can be read, and 503 otherwise. An
+// health answers 200 while the store can be read, and has not moved to another
+// place, and 503 otherwise. An
 // introspector elsewhere that fails does not count: what is cached goes on, and
 // taking the gateway out of service would mend nothing.
 func (a *adminAPI) health(w http.ResponseWriter, r *http.Request) error {
+	a = a.current()
 	if a.app == nil {
 		return adminError(http.StatusNotFound, errNotConfigured)
 	}
@@ -62,10 +66,23 @@ func (a *adminAPI) health(w http.ResponseWriter, r *http.Request) error {
 	return writeAdmin(w, status, answer)
 }
 
-// readStore reads a little of it.
+// movable is what stores implement that can be moved away.
+type movable interface {
+	// Moved says so when all is elsewhere, and nothing can be written any more.
+	Moved(ctx context.Context) (*store.Finding, error)
+}
+
+// readStore reads a little of it, and fails when nothing can be written for good.
 func (a *adminAPI) readStore(ctx context.Context, state *serving.State) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
+	if st, ok := state.Store.(movable); ok {
+		if found, err := st.Moved(ctx); err != nil {
+			return err
+		} else if found != nil {
+			return errors.New(found.Value)
+		}
+	}
 	for _, d := range a.app.declarations {
 		service, ok := state.Engine.Service(d.Service.Issuer)
 		if !ok {

@@ -103,14 +103,20 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // connection, so that caddy validate leaves nothing behind.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.ready = ctx, ctx.Logger(), make(chan struct{})
-	if err := a.loadStorage(ctx); err != nil {
-		return err
-	}
 	events, err := ctx.App("events")
 	if err != nil {
 		return err
 	}
 	a.events = events.(*caddyevents.App)
+	return a.settle(ctx)
+}
+
+// settle checks what the app itself is configured to be, and resolves its
+// placeholders in the environment and the files of this process.
+func (a *App) settle(ctx caddy.Context) error {
+	if err := a.loadStorage(ctx); err != nil {
+		return err
+	}
 	if len(a.Services) == 0 && len(a.IntrospectorList) == 0 {
 		return errors.New("gatehouse: neither a service nor an introspector is declared")
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/caddyserver/caddy/v2"
@@ -56,10 +57,40 @@ func atApp(work func(ctx context.Context, app *App, cmd *cobra.Command, args []s
 	}
 }
 
+// opener is how a command opens the storage.
+type opener func(context.Context, Storage) (store.Store, error)
+
+// orNew opens a storage, and makes it at first.
+func orNew(ctx context.Context, storage Storage) (store.Store, error) { return storage.Open(ctx) }
+
+// existing opens a storage that must be there: of a path that is mistyped, or
+// another user's, nothing would be read, copied or changed without a word.
+func existing(ctx context.Context, storage Storage) (store.Store, error) {
+	if storage, ok := storage.(asItIs); ok {
+		st, err := storage.OpenAsIs(ctx)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no database%s: is this the user, and the configuration, of the server?", placeOf(err))
+		}
+		if err == nil { // other troubles are Open's to tell
+			_ = st.Close()
+		}
+	}
+	return storage.Open(ctx)
+}
+
+// placeOf says which file an error is about, if it is about one.
+func placeOf(err error) string {
+	var missing *fs.PathError
+	if errors.As(err, &missing) {
+		return " at " + missing.Path
+	}
+	return ""
+}
+
 // atDesk runs a command's work on the service that the flags name.
-func atDesk(work func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+func atDesk(open opener, work func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return atApp(func(ctx context.Context, app *App, cmd *cobra.Command, args []string) (err error) {
-		d, err := openDesk(ctx, app, flag(cmd, "issuer"))
+		d, err := openDesk(ctx, app, open, flag(cmd, "issuer"))
 		if err != nil {
 			return err
 		}
@@ -102,7 +133,7 @@ func readApp(file, adapter string) (*App, error) {
 }
 
 // openDesk opens the storage and finds the service in it.
-func openDesk(ctx context.Context, app *App, issuer string) (*desk, error) {
+func openDesk(ctx context.Context, app *App, open opener, issuer string) (*desk, error) {
 	for _, s := range app.Services {
 		d, err := s.declareUnresolved()
 		if err != nil {
@@ -114,7 +145,7 @@ func openDesk(ctx context.Context, app *App, issuer string) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := app.storage.Open(ctx)
+	st, err := open(ctx, app.storage)
 	if err != nil {
 		return nil, err
 	}

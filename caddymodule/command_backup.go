@@ -19,7 +19,7 @@ the database does: remove it, and those beside it that end in -journal.
 
 The master key is not in the copy. Keep both, apart from each other.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return atVault(func(ctx context.Context, v *vault) error { return backUp(ctx, v, args[0]) })(cmd, nil)
+			return atVault(existing, func(ctx context.Context, v *vault) error { return backUp(ctx, v, args[0]) })(cmd, nil)
 		},
 	}
 }

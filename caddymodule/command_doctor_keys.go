@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -28,18 +29,12 @@ func (d *doctor) contents(ctx context.Context, st store.Store) {
 		d.found("keys", "this storage cannot list what is encrypted in it", "")
 		return
 	}
-	keys, err := d.app.masterKeys()
-	if err != nil {
-		d.failed("master key", err, "restore it from where it is backed up")
-	} else {
-		d.found("master key", fmt.Sprintf("from %s, with %d before it", d.app.masterKeySource(), len(keys)-1), "")
-		d.sealed(ctx, vault, len(keys)-1)
-	}
 	services, err := servicesOf(ctx, vault)
 	if err != nil {
 		d.failed("keys", err, "")
 		return
 	}
+	d.masterKey(ctx, st, vault, services)
 	now := time.Now()
 	for _, s := range services {
 		d.findings = append(d.findings, signingKeys(s.issuer, s.keys, now))
@@ -47,6 +42,29 @@ func (d *doctor) contents(ctx context.Context, st store.Store) {
 	if len(services) > 0 {
 		d.feed(ctx, st, services[0].id, now)
 	}
+}
+
+// masterKey looks at the master keys, and at what is under them.
+func (d *doctor) masterKey(ctx context.Context, st store.Store, vault engine.Vault, services []serviceKeys) {
+	keys, err := d.app.masterKeys()
+	if err == nil {
+		d.found("master key", fmt.Sprintf("from %s, with %d before it", d.app.masterKeySource(), len(keys)-1), "")
+		d.sealed(ctx, vault, len(keys)-1)
+		return
+	}
+	advice := "restore it from where it is backed up"
+	switch {
+	case d.app.MasterKey != "":
+	case d.app.storage.Folder() == "":
+		advice = "give master_key, the same on every node"
+	case errors.Is(err, fs.ErrNotExist):
+		rooted, e := engine.Rooted(ctx, st)
+		if e == nil && !rooted && !slices.ContainsFunc(services, func(s serviceKeys) bool { return len(s.keys) > 0 }) {
+			d.found("master key", "there is none yet: the first start makes it", "")
+			return
+		}
+	}
+	d.failed("master key", err, advice)
 }
 
 // sealed says which of the master keys are needed.
@@ -132,28 +150,32 @@ func signingKeys(issuer string, keys []model.Key, now time.Time) store.Finding {
 
 // algTrouble says what is wrong with the keys of one algorithm.
 func algTrouble(alg string, keys []model.Key, now time.Time) (trouble string, failing bool) {
-	at, begun, last := now.Unix(), false, int64(-1) // last: when the last of them ends
-	for _, k := range keys {
-		switch {
-		case k.ExpiresAt != 0 && k.ExpiresAt <= at:
-			continue
-		case k.ExpiresAt == 0: // it does not end
-			last = 0
-		case last != 0:
-			last = max(last, k.ExpiresAt)
-		}
-		begun = begun || k.NotBefore <= at
-	}
-	switch {
-	case last < 0:
+	at := now.Unix()
+	ended := func(k model.Key) bool { return k.ExpiresAt != 0 && k.ExpiresAt <= at }
+	live := slices.DeleteFunc(slices.Clone(keys), ended)
+	if len(live) == 0 {
 		return fmt.Sprintf("no %s key signs any more: run caddy gatehouse key rotate --alg %s", alg, alg), true
-	case !begun:
+	}
+	if !slices.ContainsFunc(live, func(k model.Key) bool { return k.NotBefore <= at }) {
 		return fmt.Sprintf("no %s key signs yet: the clock here is behind that of the node that made it", alg), false
-	case last > 0:
+	}
+	if end, ends := endOf(live); ends {
 		return fmt.Sprintf("the last %s key ends at %s and has no successor: run caddy gatehouse key rotate --alg %s",
-			alg, time.Unix(last, 0).UTC().Format(time.RFC3339), alg), false
+			alg, end.UTC().Format(time.RFC3339), alg), false
 	}
 	return "", false
+}
+
+// endOf is when the last of some keys ends, if all of them end.
+func endOf(keys []model.Key) (end time.Time, ends bool) {
+	last := int64(0)
+	for _, k := range keys {
+		if k.ExpiresAt == 0 {
+			return time.Time{}, false
+		}
+		last = max(last, k.ExpiresAt)
+	}
+	return time.Unix(last, 0), true
 }
 
 // feed says how old the newest change is. One of the future tells of a clock

@@ -52,3 +52,12 @@ func TestClockFindings(t *testing.T) {
 		}
 	}
 }
+
+// What has no key file is told of the option, not of a backup.
+func TestMasterKeyFindings(t *testing.T) {
+	d := &doctor{app: &App{storage: new(Postgres)}}
+	d.masterKey(t.Context(), nil, nil, nil)
+	if f := d.findings[0]; !f.Failing || !strings.HasPrefix(f.Advice, "give master_key") {
+		t.Errorf("%+v", f)
+	}
+}

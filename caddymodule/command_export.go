@@ -27,7 +27,7 @@ file named as the output with .new- and a number behind: remove it.
 
 A service that an import has not loaded to its end is left out, and named.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return atVault(exportRows)(cmd, nil)
+			return atVault(existing, exportRows)(cmd, nil)
 		},
 	}
 	export.Flags().StringP("output", "o", "-", "The file to make, for its owner alone; - is standard output")

@@ -31,12 +31,10 @@ An import that was interrupted is begun again by the next one, which removes wha
 is there of it; --cancel only removes that. It removes what a move has left, too:
 a move that has failed is better run again.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return atVault(func(ctx context.Context, v *vault) error {
-				if len(args) == 0 {
-					return cancelImport(ctx, v)
-				}
-				return importRows(ctx, v, args[0])
-			})(cmd, nil)
+			if len(args) == 0 {
+				return atVault(existing, cancelImport)(cmd, nil)
+			}
+			return atVault(orNew, func(ctx context.Context, v *vault) error { return importRows(ctx, v, args[0]) })(cmd, nil)
 		},
 	}
 	load.Flags().Bool("cancel", false, "Remove what an import that was interrupted has left")

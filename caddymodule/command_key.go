@@ -22,12 +22,12 @@ func keyCommand() *cobra.Command {
 	key := &cobra.Command{Use: "key", Short: "Manages the signing keys"}
 	rotate := &cobra.Command{
 		Use: "rotate", Short: "Announces new signing keys, which take over from the old ones", Args: cobra.NoArgs,
-		RunE: atDesk(keyRotate),
+		RunE: atDesk(existing, keyRotate),
 	}
 	rotate.Flags().StringSlice("alg", nil, "The algorithms; all that have keys by default")
 	take := &cobra.Command{
 		Use: "import <file>", Short: "Announces keys of your own, a JWK Set with private keys, which take over from the old ones", Args: cobra.ExactArgs(1),
-		RunE: atDesk(keyImport),
+		RunE: atDesk(orNew, keyImport),
 	}
 	for _, cmd := range []*cobra.Command{rotate, take} {
 		cmd.Flags().String("announce", defaultAnnounce.String(), "How long the new keys are published before they sign")
@@ -35,7 +35,7 @@ func keyCommand() *cobra.Command {
 	}
 	key.AddCommand(rotate, take, masterKeyCommand(), &cobra.Command{
 		Use: "list", Short: "Lists the signing keys", Args: cobra.NoArgs,
-		RunE: atDesk(keyList),
+		RunE: atDesk(existing, keyList),
 	})
 	return key
 }

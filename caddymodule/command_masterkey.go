@@ -2,15 +2,18 @@ package caddymodule
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
 )
 
 func masterKeyCommand() *cobra.Command {
@@ -21,7 +24,8 @@ derived, such as pairwise subjects, does not change with it.
 
 The key file beside the database: "rotate" makes a new key and encrypts
 everything with it, while servers run; "reseal" goes on with one that was
-interrupted. "forget" then removes the old key.
+interrupted. "forget" then removes the old key. The file is for every database in
+its folder: "forget" refuses while one of the others, or a copy, needs the old key.
 
 The option master_key, with one node or many:
  1. On every node, add the new key as a previous one: master_key <old> <new>
@@ -33,13 +37,13 @@ A backup can be restored only with the master key of its time.`,
 	}
 	master.AddCommand(&cobra.Command{
 		Use: "rotate", Short: "Puts a new master key into the key file, and encrypts everything with it", Args: cobra.NoArgs,
-		RunE: atVault(masterKeyRotate),
+		RunE: atVault(existing, masterKeyRotate),
 	}, &cobra.Command{
 		Use: "reseal", Short: "Encrypts everything with the current master key", Args: cobra.NoArgs,
-		RunE: atVault(masterKeyReseal),
+		RunE: atVault(existing, masterKeyReseal),
 	}, &cobra.Command{
 		Use: "forget", Short: "Removes the previous master keys from the key file", Args: cobra.NoArgs,
-		RunE: atVault(masterKeyForget),
+		RunE: atVault(existing, masterKeyForget),
 	})
 	return master
 }
@@ -53,9 +57,9 @@ type vault struct {
 }
 
 // atVault runs a command's work on the storage of the configuration.
-func atVault(work func(ctx context.Context, v *vault) error) func(*cobra.Command, []string) error {
+func atVault(open opener, work func(ctx context.Context, v *vault) error) func(*cobra.Command, []string) error {
 	return atApp(func(ctx context.Context, app *App, cmd *cobra.Command, _ []string) (err error) {
-		st, err := app.storage.Open(ctx)
+		st, err := open(ctx, app.storage)
 		if err != nil {
 			return err
 		}
@@ -69,11 +73,8 @@ func atVault(work func(ctx context.Context, v *vault) error) func(*cobra.Command
 }
 
 const (
-	// keyFileLease is the lease under which one process at a time changes the key
-	// file. Two at once could lose a key under which something is.
-	keyFileLease = "master key file"
-	// keyFileTime is how long the change of a file may take.
-	keyFileTime = time.Minute
+	// keyFileWait is how long a command waits for another that changes the key file.
+	keyFileWait = 10 * time.Second
 	// followed is how long servers may take to follow the change feed: after it
 	// they encrypt with the new key.
 	followed = 2 * time.Second
@@ -87,18 +88,15 @@ func (v *vault) hasFile() error {
 	return nil
 }
 
-// changeFile replaces the keys in the key file, while no other command does.
-func (v *vault) changeFile(ctx context.Context, change func([]engine.MasterKey) ([]engine.MasterKey, error)) error {
-	holder := rand.Text()
-	held, err := v.store.Lease(ctx, keyFileLease, holder, keyFileTime)
+// changeFile replaces the keys in the key file, while no other command does: two at
+// once could lose a key under which something is. The lock is at the file, which
+// more than one database may share.
+func (v *vault) changeFile(change func([]engine.MasterKey) ([]engine.MasterKey, error)) (err error) {
+	unlock, err := sqlite.Lock(v.app.masterKeyPath(), keyFileWait)
 	if err != nil {
-		return err
+		return fmt.Errorf("the key file cannot be had alone, as while another command changes it: %w", err)
 	}
-	if !held {
-		return fmt.Errorf("another command is changing the key file, or was interrupted: try again in %s", keyFileTime)
-	}
-	// Best effort: a lease that is not given back ends by itself.
-	defer func() { _, _ = v.store.Lease(context.WithoutCancel(ctx), keyFileLease, holder, 0) }()
+	defer func() { err = errors.Join(err, unlock()) }()
 	keys, err := v.app.masterKeys()
 	if err != nil {
 		return fmt.Errorf("master key: %w", err)
@@ -119,7 +117,7 @@ func masterKeyRotate(ctx context.Context, v *vault) error {
 	} else if now.Unopened > 0 {
 		return unopened(now)
 	}
-	err := v.changeFile(ctx, func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
+	err := v.changeFile(func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
 		key, err := drawMasterKey()
 		keys = append([]engine.MasterKey{key}, keys...)
 		return keys, errors.Join(err, boundMasterKeys(keys))
@@ -187,8 +185,11 @@ func masterKeyForget(ctx context.Context, v *vault) error {
 	if now.Unopened > 0 {
 		return unopened(now)
 	}
+	if err := v.othersNeed(ctx); err != nil {
+		return err
+	}
 	forgotten := 0
-	err = v.changeFile(ctx, func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
+	err = v.changeFile(func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
 		// Everything is under the key that was the first before: it must not be among
 		// those that go.
 		if keys[0] != before[0] {
@@ -201,6 +202,56 @@ func masterKeyForget(ctx context.Context, v *vault) error {
 		say(v.cmd, "removed %d previous master keys\n", forgotten)
 	}
 	return err
+}
+
+// othersNeed fails while another database in the folder of the key file, or a copy
+// of one, needs a previous key: no configuration need name them.
+func (v *vault) othersNeed(ctx context.Context) error {
+	folder := v.app.storage.Folder()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	own, err := os.Stat(v.app.masterKeyOwned())
+	if err != nil {
+		return err
+	}
+	var needs error
+	for _, entry := range entries {
+		path := filepath.Join(folder, entry.Name())
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode().IsRegular() || os.SameFile(info, own)) {
+			continue
+		}
+		if err == nil {
+			err = v.needsPrevious(ctx, path)
+		}
+		if err != nil {
+			needs = errors.Join(needs, fmt.Errorf("%s: %w", path, err))
+		}
+	}
+	if needs != nil {
+		needs = fmt.Errorf("%w\nnothing is forgotten: run reseal with the configuration of each, or take it away together with a copy of %s", needs, v.app.masterKeyPath())
+	}
+	return needs
+}
+
+// needsPrevious fails when a file, which is not open here, is a database with
+// something under a previous key, or when that cannot be known.
+func (v *vault) needsPrevious(ctx context.Context, path string) error {
+	is, err := sqlite.IsDatabase(path)
+	if !is || err != nil {
+		return err
+	}
+	st, err := sqlite.Open(ctx, sqlite.Options{Path: path, AsIs: true})
+	if err != nil {
+		return err
+	}
+	now, err := engine.Survey(ctx, st, v.app.masterKeys)
+	if err == nil && now.Previous > 0 {
+		err = fmt.Errorf("%d values are under a previous master key", now.Previous)
+	}
+	return errors.Join(err, st.Close())
 }
 
 func unopened(now engine.Sealed) error {

@@ -52,7 +52,7 @@ func TestForgetBesideRotate(t *testing.T) {
 	v := openVault(t)
 	other := *v
 	v.rows = &passing{v.rows, func() error {
-		return other.changeFile(t.Context(), func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
+		return other.changeFile(func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
 			key, err := drawMasterKey()
 			return append([]engine.MasterKey{key}, keys...), err
 		})

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,7 +30,12 @@ changes are copied. Every row is compared with the new storage's once, and what
 changes after that is read back as it is copied. From then on the old database
 takes nothing more: servers read from it, and answer what must be written with
 503 until they have the new configuration. Reload all of them at once; --reload
-does it with the one that the admin endpoint of --config names.
+does it with the one that the admin endpoint of --config names, and moves nothing
+unless that one can run the new configuration.
+
+A reload does not change the environment of a process: a server reads {env.NAME}
+in the new configuration as it was when it was started. Start it anew with what it
+needs before the move, or with the new configuration after it.
 
 The new configuration needs the same master key: as master_key, since the key file
 beside a SQLite database is not looked for by other storages.
@@ -43,7 +49,15 @@ not be told so, then run it again.
 There is no other way back than --take-back: the old database takes writes again.
 What the new storage has taken since is not in it: tokens that were revoked there,
 or used, are good again here. Let no server use the new storage any more before.`,
-		RunE: moveRun,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			work := move
+			if cancel, _ := cmd.Flags().GetBool("cancel"); cancel {
+				work = cancelMove
+			} else if back, _ := cmd.Flags().GetBool("take-back"); back {
+				work = takeBack
+			}
+			return atVault(existing, fromSQLite(work))(cmd, nil)
+		},
 	}
 	move.Flags().String("to", "", "The configuration with the new storage")
 	move.Flags().String("read-only", "30s", "How long nobody may be able to write before it gives up")
@@ -54,30 +68,33 @@ or used, are good again here. Let no server use the new storage any more before.
 	return move
 }
 
-func moveRun(cmd *cobra.Command, _ []string) error {
-	return atVault(func(ctx context.Context, v *vault) error {
+// fromSQLite runs work on the store that is moved from, until it is interrupted.
+func fromSQLite(work func(ctx context.Context, v *vault, from *sqlite.Store) error) func(context.Context, *vault) error {
+	return func(ctx context.Context, v *vault) error {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		from, ok := v.store.(*sqlite.Store)
 		if !ok {
 			return errors.New("only SQLite can be moved from")
 		}
-		if cancel, _ := cmd.Flags().GetBool("cancel"); cancel {
-			if err := from.CancelMove(ctx); err != nil {
-				return err
-			}
-			say(cmd, "nothing of a move is left in the old database\n")
-			return nil
-		}
-		if back, _ := cmd.Flags().GetBool("take-back"); back {
-			if err := from.TakeBack(ctx); err != nil {
-				return err
-			}
-			say(cmd, "the old database takes writes again; what the new storage has taken since is not in it\n")
-			return nil
-		}
-		return move(ctx, v, from)
-	})(cmd, nil)
+		return work(ctx, v, from)
+	}
+}
+
+func cancelMove(ctx context.Context, v *vault, from *sqlite.Store) error {
+	if err := from.CancelMove(ctx); err != nil {
+		return err
+	}
+	say(v.cmd, "nothing of a move is left in the old database\n")
+	return nil
+}
+
+func takeBack(ctx context.Context, v *vault, from *sqlite.Store) error {
+	if err := from.TakeBack(ctx); err != nil {
+		return err
+	}
+	say(v.cmd, "the old database takes writes again; what the new storage has taken since is not in it\n")
+	return nil
 }
 
 // unswept is what storages implement that can be moved to: a row that the store
@@ -106,16 +123,15 @@ func move(ctx context.Context, v *vault, from *sqlite.Store) error {
 	if err != nil {
 		return err
 	}
-	reload, _ := v.cmd.Flags().GetBool("reload")
-	admin := ""
-	if reload {
-		if admin, err = adminAddress(v.cmd); err != nil {
-			return err
-		}
-	}
 	to, err := target.app.storage.(unswept).OpenUnswept(ctx)
 	if err != nil {
 		return err
+	}
+	reload, _ := v.cmd.Flags().GetBool("reload")
+	if reload {
+		if err := target.findServer(v.cmd); err != nil {
+			return errors.Join(err, to.Close())
+		}
 	}
 	moved, err := from.Move(ctx, sqlite.MoveOptions{To: to, ReadOnly: readOnly, Report: func(stage sqlite.MoveStage, rows int64) {
 		say(v.cmd, "%s\n", stageText(stage, rows))
@@ -129,11 +145,13 @@ func move(ctx context.Context, v *vault, from *sqlite.Store) error {
 	}
 	say(v.cmd, "moved; nobody could write for %s\n", moved.ReadOnly.Round(time.Millisecond))
 	if !reload {
-		say(v.cmd, "until they are reloaded, servers only read; run at once: caddy reload --config %s\n", flag(v.cmd, "to"))
+		say(v.cmd, "until they are reloaded, servers only read; run at once: caddy reload --config %[1]s\n"+
+			"one that lacks something of it in its environment is started anew: caddy run --config %[1]s\n", flag(v.cmd, "to"))
 		return nil
 	}
-	if err := target.load(v.cmd, admin); err != nil {
-		return fmt.Errorf("everything has moved, but the server did not take the new configuration, and only reads until it does: %w", err)
+	if err := target.load(); err != nil {
+		return fmt.Errorf("everything has moved, but the server did not take the new configuration, and only reads until it does: "+
+			"start it anew with %s, or run move --take-back: %w", target.file, err)
 	}
 	say(v.cmd, "reloaded; nobody could write for %s\n", (moved.ReadOnly + time.Since(over)).Round(time.Millisecond))
 	return nil
@@ -143,6 +161,9 @@ func move(ctx context.Context, v *vault, from *sqlite.Store) error {
 type destination struct {
 	app  *App
 	file string
+
+	config []byte // in JSON
+	admin  string // of the server that is to load it
 }
 
 // destination reads the new configuration and looks whether it can take over.
@@ -173,37 +194,60 @@ func (v *vault) destination(ctx context.Context) (*destination, error) {
 	if err := next.opens(ctx, v.rows); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return &destination{app, file}, nil
+	return &destination{app: app, file: file}, nil
 }
 
-// load gives the new configuration to a running server.
-func (d *destination) load(cmd *cobra.Command, admin string) error {
-	config, _, _, err := caddycmd.LoadConfig(d.file, flag(cmd, "adapter"))
+// findServer finds the server that is to load the new configuration, which must
+// answer, and must be able to run it.
+func (d *destination) findServer(cmd *cobra.Command) (err error) {
+	if d.config, _, _, err = caddycmd.LoadConfig(d.file, flag(cmd, "adapter")); err != nil {
+		return err
+	}
+	old := flagOr(cmd, "config", "Caddyfile")
+	if d.admin, err = caddycmd.DetermineAdminAPIAddress("", nil, old, flag(cmd, "adapter")); err != nil {
+		return err
+	}
+	resp, err := caddycmd.AdminAPIRequest(d.admin, http.MethodGet, "/config/admin", nil, nil)
+	if err != nil {
+		return fmt.Errorf("--reload: no server answers at %s: %w", d.admin, err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if err := d.ask(); err != nil {
+		return fmt.Errorf("nothing has moved, since the server could not run the new configuration: %w; "+
+			"a reload does not change the environment of a process: start it anew with what it needs, "+
+			"or move without --reload and start it anew with %s at once", err, d.file)
+	}
+	return nil
+}
+
+// ask asks the server whether it could run the new configuration of the app.
+func (d *destination) ask() error {
+	var config struct {
+		Apps struct {
+			Gatehouse json.RawMessage `json:"gatehouse"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(d.config, &config); err != nil {
+		return err
+	}
+	question, err := json.Marshal(successor{config.Apps.Gatehouse, d.app.storage.Identity()})
 	if err != nil {
 		return err
 	}
-	resp, err := caddycmd.AdminAPIRequest(admin, http.MethodPost, "/load", nil, bytes.NewReader(config))
+	return d.post("/gatehouse/successor", question)
+}
+
+// load gives the new configuration to the server.
+func (d *destination) load() error { return d.post("/load", d.config) }
+
+func (d *destination) post(path string, body []byte) error {
+	resp, err := caddycmd.AdminAPIRequest(d.admin, http.MethodPost, path, nil, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	return resp.Body.Close()
-}
-
-// adminAddress finds the admin endpoint of the running server, which must answer.
-func adminAddress(cmd *cobra.Command) (string, error) {
-	file := flag(cmd, "config")
-	if file == "" {
-		file = "Caddyfile"
-	}
-	admin, err := caddycmd.DetermineAdminAPIAddress("", nil, file, flag(cmd, "adapter"))
-	if err != nil {
-		return "", err
-	}
-	resp, err := caddycmd.AdminAPIRequest(admin, http.MethodGet, "/config/admin", nil, nil)
-	if err != nil {
-		return "", fmt.Errorf("--reload: no server answers at %s: %w", admin, err)
-	}
-	return admin, resp.Body.Close()
 }
 
 func stageText(stage sqlite.MoveStage, rows int64) string {

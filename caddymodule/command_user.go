@@ -25,13 +25,13 @@ func userCommand() *cobra.Command {
 	user := &cobra.Command{Use: "user", Short: "Manages the accounts in the store"}
 	add := &cobra.Command{
 		Use: "add <name>", Short: "Adds an account; asks for its password", Args: cobra.ExactArgs(1),
-		RunE: atDesk(userAdd),
+		RunE: atDesk(orNew, userAdd),
 	}
 	add.Flags().String("email", "", "The email claim")
 	add.Flags().StringArray("claim", nil, "A claim as name=value, as often as needed; JSON values are taken as such")
 	passwd := &cobra.Command{
 		Use: "passwd <name>", Short: "Sets an account's password and ends its sessions", Args: cobra.ExactArgs(1),
-		RunE: atDesk(userPasswd),
+		RunE: atDesk(existing, userPasswd),
 	}
 	for _, cmd := range []*cobra.Command{add, passwd} {
 		cmd.Flags().Bool("password-stdin", false, "Read the password from standard input's first line")
@@ -39,17 +39,17 @@ func userCommand() *cobra.Command {
 	user.AddCommand(add, passwd,
 		&cobra.Command{
 			Use: "list", Short: "Lists the accounts", Args: cobra.NoArgs,
-			RunE: atDesk(userList),
+			RunE: atDesk(existing, userList),
 		},
 		&cobra.Command{
 			Use: "disable <name>", Short: "Disables an account: its sessions and tokens end at once", Args: cobra.ExactArgs(1),
-			RunE: atDesk(func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error {
+			RunE: atDesk(existing, func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error {
 				return userDisable(ctx, d, cmd, args[0], true)
 			}),
 		},
 		&cobra.Command{
 			Use: "enable <name>", Short: "Enables an account that was disabled", Args: cobra.ExactArgs(1),
-			RunE: atDesk(func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error {
+			RunE: atDesk(existing, func(ctx context.Context, d *desk, cmd *cobra.Command, args []string) error {
 				return userDisable(ctx, d, cmd, args[0], false)
 			}),
 		},

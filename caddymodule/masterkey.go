@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/engine"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/newfile"
 )
 
 // masterKeyFile is the key's name beside the database.
@@ -57,6 +58,15 @@ func (a *App) masterKeys() ([]engine.MasterKey, error) {
 }
 
 func (a *App) masterKeyPath() string { return filepath.Join(a.storage.Folder(), masterKeyFile) }
+
+// masterKeyOwned is whose owner the key file has: the server that opens the
+// database must be able to read the key.
+func (a *App) masterKeyOwned() string {
+	if s, ok := a.storage.(*SQLite); ok {
+		return s.path
+	}
+	return a.storage.Folder()
+}
 
 // masterKeySource says where the master key comes from, for errors.
 func (a *App) masterKeySource() string {
@@ -152,7 +162,10 @@ func (a *App) newMasterKey(ctx context.Context, st store.Store) error {
 	if err != nil {
 		return err
 	}
-	err = writeOnce(a.masterKeyPath(), masterKeyLines(key))
+	err = newfile.Create(a.masterKeyPath(), func(draft *os.File) error { // for good before anything is under the key
+		_, err := draft.WriteString(masterKeyLines(key))
+		return errors.Join(err, newfile.KeepOwner(draft, a.masterKeyOwned()))
+	})
 	if errors.Is(err, fs.ErrExist) { // another process was first
 		return nil
 	}
@@ -187,46 +200,20 @@ func masterKeyLines(keys ...engine.MasterKey) string {
 	return lines.String()
 }
 
-// writeOnce makes a file that only its owner can read, whole and for good, or
-// not at all. fs.ErrExist: there is one.
-func writeOnce(path, text string) error {
-	draft, err := writeDraft(path, text)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(draft)
-	if err := os.Link(draft, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path)) // before anything is under the key
-}
-
 // writeOver replaces a file by one that only its owner, who stays the same, can
 // read: whole and for good, or not at all.
 func writeOver(path, text string) error {
-	info, err := os.Stat(path)
+	draft, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	draft, err := writeDraft(path, text)
+	_, err = draft.WriteString(text)
+	err = errors.Join(err, newfile.KeepOwner(draft, path), draft.Sync(), draft.Close())
+	if err == nil {
+		err = os.Rename(draft.Name(), path)
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, os.Remove(draft.Name()))
 	}
-	if err := errors.Join(keepOwner(draft, info), os.Rename(draft, path)); err != nil {
-		return errors.Join(err, os.Remove(draft))
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// writeDraft writes a file with a name of its own beside path.
-func writeDraft(path, text string) (name string, err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), ".gatehouse-*") // mode 0600
-	if err != nil {
-		return "", err
-	}
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(file.Name()))
-	}
-	return file.Name(), nil
+	return newfile.SyncFolder(filepath.Dir(path))
 }

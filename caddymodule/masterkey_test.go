@@ -69,7 +69,7 @@ func TestMasterKeyIsMadeOnce(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}
-	if files, _ := filepath.Glob(filepath.Join(folder, ".gatehouse-*")); files != nil {
+	if files, _ := filepath.Glob(filepath.Join(folder, "*.new-*")); files != nil {
 		t.Errorf("left behind: %v", files)
 	}
 }

@@ -26,6 +26,26 @@ func TestMasterKeyFileKeepsItsOwner(t *testing.T) {
 	if err := writeOver(path, masterKeyLines(engine.MasterKey{1})); err != nil {
 		t.Fatal(err)
 	}
+	nobodys(t, path)
+}
+
+// A new key is for who can open the database, whoever makes it.
+func TestNewMasterKeyIsForTheServer(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make another's file")
+	}
+	a, st := openApp(t, t.TempDir())
+	if err := os.Chown(a.storage.(*SQLite).path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openedKey(t, a, st); err != nil {
+		t.Fatal(err)
+	}
+	nobodys(t, a.masterKeyPath())
+}
+
+func nobodys(t *testing.T, path string) {
+	t.Helper()
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

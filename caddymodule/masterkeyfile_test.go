@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -66,7 +65,7 @@ func TestMasterKeyFileIsChangedByOne(t *testing.T) {
 	for i := range added {
 		all.Go(func() {
 			v := &vault{app: a, store: st, cmd: new(cobra.Command)}
-			err := v.changeFile(t.Context(), func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
+			err := v.changeFile(func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
 				return append([]engine.MasterKey{{byte(i + 1)}}, keys...), nil
 			})
 			if err == nil {
@@ -93,7 +92,7 @@ func TestMasterKeyFileIsChangedByOne(t *testing.T) {
 			t.Errorf("the key that command %d has added is gone", i)
 		}
 	}
-	if files, _ := filepath.Glob(filepath.Join(a.storage.Folder(), ".gatehouse-*")); files != nil {
+	if files, _ := filepath.Glob(filepath.Join(a.storage.Folder(), "*.new-*")); files != nil {
 		t.Errorf("left behind: %v", files)
 	}
 }
@@ -110,13 +109,13 @@ func TestMasterKeyFileStays(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	v := &vault{app: a, store: st, cmd: new(cobra.Command)}
-	if err := v.changeFile(context.Background(), func([]engine.MasterKey) ([]engine.MasterKey, error) { return nil, broken }); !errors.Is(err, broken) {
+	if err := v.changeFile(func([]engine.MasterKey) ([]engine.MasterKey, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 	if after, err := os.ReadFile(a.masterKeyPath()); err != nil || string(after) != string(before) {
 		t.Errorf("%v: the file has changed", err)
 	}
-	if err := v.changeFile(t.Context(), func(keys []engine.MasterKey) ([]engine.MasterKey, error) { return keys, nil }); err != nil {
+	if err := v.changeFile(func(keys []engine.MasterKey) ([]engine.MasterKey, error) { return keys, nil }); err != nil {
 		t.Errorf("once more: %v", err)
 	}
 }

@@ -1,11 +1,15 @@
 package caddymodule_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,9 +32,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString("# Reference\n\nMade from the source by `go generate ./caddymodule`.\n\n## Directives and options\n")
-	for _, file := range []string{
-		"caddyfile.go", "storage.go", "front/caddyfile.go", "bearer/caddyfile.go", "bearer/matcher.go", "introspectors/engine.go", "introspectors/jwt.go", "introspectors/remote.go",
-		"relyingparty/caddyfile.go"} {
+	for _, file := range sources(t) {
 		writeSyntax(t, &b, file)
 	}
 	b.WriteString("\n## Settings\n\nIn a Caddyfile a setting has the name in the first column; in JSON, the one in the second.\n")
@@ -47,31 +49,52 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 }
 
+// sources are all files here, so that no directive can be missing: those of the
+// app, and then those of its folders.
+func sources(t *testing.T) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.Name() == "testdata":
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go"):
+			files = append(files, filepath.ToSlash(path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(strings.Count(a, "/"), strings.Count(b, "/")) })
+	return files
+}
+
 // writeSyntax copies what the comments of a file say under Syntax, since the
-// comment is the manual.
+// comment is the manual. A block that stands within another one is there already.
 func writeSyntax(t *testing.T, b *strings.Builder, name string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := false
 	for _, comment := range file.Comments {
 		_, syntax, ok := strings.Cut(comment.Text(), "Syntax:\n\n")
 		if !ok {
 			continue
 		}
-		found = true
-		b.WriteString("\n")
+		var block, within strings.Builder
 		for line := range strings.Lines(syntax) {
 			if !strings.HasPrefix(line, "\t") {
 				break
 			}
-			b.WriteString("    " + line[1:])
+			block.WriteString("    " + line[1:])
+			within.WriteString("    " + line)
 		}
-	}
-	if !found {
-		t.Errorf("%s has no Syntax comment", name)
+		if !strings.Contains(b.String(), within.String()) {
+			b.WriteString("\n" + block.String())
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -93,11 +94,19 @@ func (s *SQLite) Identity() string { return "sqlite:" + s.path }
 // Folder is the file's folder.
 func (s *SQLite) Folder() string { return filepath.Dir(s.path) }
 
-// Open opens the file, and makes it at first.
+// Open opens the file, and makes it at first. That it can only be read since all
+// has moved is logged: the configuration may be the one of before.
 func (s *SQLite) Open(ctx context.Context) (store.Store, error) {
 	st, err := sqlite.Open(ctx, sqlite.Options{Path: s.path})
 	if err != nil {
 		return nil, fmt.Errorf("storage sqlite: %w", err)
+	}
+	found, err := st.Moved(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("storage sqlite: %w", errors.Join(err, st.Close()))
+	}
+	if found != nil {
+		report(*found)
 	}
 	return st, nil
 }

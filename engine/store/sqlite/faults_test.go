@@ -45,7 +45,7 @@ func must(t testing.TB, c *conn, query string) {
 
 func openRaw(t testing.TB, path string) *conn {
 	t.Helper()
-	c, err := open(dsn(path, "busy_timeout(1000)"))
+	c, err := open(dsn(path, "busy_timeout(60000)"))
 	if err != nil {
 		t.Fatal(err)
 	}

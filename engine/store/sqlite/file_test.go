@@ -250,7 +250,7 @@ func TestBackgroundSweep(t *testing.T) {
 	})
 	want := "1 grants, 1 tokens, 0 changes"
 	got := ""
-	for deadline := time.Now().Add(10 * time.Second); got != want && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); got != want && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		err := s.reads.one(ctx, func(r row) error {
 			got = fmt.Sprintf("%d grants, %d tokens, %d changes", r.int(0), r.int(1), r.int(2))
 			return nil

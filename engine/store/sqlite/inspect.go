@@ -230,8 +230,7 @@ func (i *inspection) move() {
 	}
 	switch {
 	case refusing > 0:
-		i.found("move", "all has moved to another store, and nothing can be written here", "the configuration must name the new storage; "+
-			"caddy gatehouse move --take-back lets this one be written again, without what the new one has taken since", true)
+		i.findings = append(i.findings, *movedFinding())
 	case journals == 0:
 		i.found("move", "none has begun", "", false)
 	case i.ask("move", `SELECT coalesce(max(seq), 1) - 1 FROM move_journal`, &changes): // the first says whose it is

@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -17,6 +20,24 @@ import (
 
 // applicationID stands in the header of every Gatehouse database ("GtHs").
 const applicationID = 0x47744873
+
+// IsDatabase reports whether a file is a Gatehouse database by its header, which
+// is all that is read (SQLite's file format, §1.3). It must not be open in this
+// process: closing a file takes away the locks that SQLite holds on it.
+func IsDatabase(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	header := make([]byte, 72)
+	if _, err := io.ReadFull(file, header); err == io.EOF || err == io.ErrUnexpectedEOF {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return string(header[:16]) == "SQLite format 3\x00" && binary.BigEndian.Uint32(header[68:]) == applicationID, nil
+}
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -29,7 +50,7 @@ const gap = 20 * time.Millisecond
 // migrate brings the schema up to date. Processes that start at the same
 // moment take turns.
 func migrate(ctx context.Context, path string, wait time.Duration) (err error) {
-	unlock, err := lockMigrations(path, wait)
+	unlock, err := Lock(path, wait)
 	if err != nil {
 		return err
 	}
@@ -57,21 +78,21 @@ func bringUp(ctx context.Context, path string) (err error) {
 	return migrateUp(ctx, db)
 }
 
-// lockMigrations holds the lock that processes take turns by: SQLite's own,
-// on an empty file beside the database, so that it works wherever SQLite
-// does and ends with the process. The database itself stays free for those
-// that are serving.
-func lockMigrations(path string, wait time.Duration) (unlock func() error, err error) {
-	path += "-lock"
-	if err := prepareFile(path); err != nil {
-		return nil, err
+// Lock holds the lock that processes take turns by when they change a file:
+// SQLite's own, on an empty file beside it that has its owner, so that it works
+// wherever SQLite does and ends with the process. A database itself stays free for
+// those that are serving. It waits, and then returns ErrUnavailable.
+func Lock(path string, wait time.Duration) (unlock func() error, err error) {
+	lock := path + "-lock"
+	if err := prepareFile(lock, path); err != nil {
+		return nil, fmt.Errorf("%s: %w", lock, err)
 	}
-	c, err := open(dsn(path, busyTimeout(wait)))
+	c, err := open(dsn(lock, busyTimeout(wait)))
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, fmt.Errorf("%s: %w", lock, unavailable(err))
 	}
 	if _, err := c.exec("BEGIN EXCLUSIVE"); err != nil {
-		return nil, errors.Join(unavailable(err), c.close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", lock, unavailable(err)), c.close())
 	}
 	return c.close, nil
 }

@@ -3,7 +3,29 @@ package sqlite
 import (
 	"context"
 	"fmt"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
+
+// Moved says so when all has moved to another store and nothing can be written
+// here any more; nil: it has not.
+func (s *Store) Moved(ctx context.Context) (found *store.Finding, err error) {
+	err = s.reads.one(ctx, func(r row) error {
+		if r.int(0) > 0 {
+			found = movedFinding()
+		}
+		return nil
+	}, countRefusals, refusals)
+	return found, err
+}
+
+func movedFinding() *store.Finding {
+	return &store.Finding{
+		Name: "move", Value: "all has moved to another store, and nothing can be written here", Failing: true,
+		Advice: "the configuration must name the new storage; caddy gatehouse move --take-back lets this one be written again, " +
+			"without what the new one has taken since",
+	}
+}
 
 // CancelMove ends what a move that was killed has left here: the journal of
 // changes. A move that runs fails then. ErrMoved: the move was over.

@@ -67,11 +67,17 @@ func TestTakeBack(t *testing.T) {
 	if err := s.Write(ctx, store.InsertGrant{Grant: benchGrant(service, 1)}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a write after that: %v", err)
 	}
+	if found, err := s.Moved(ctx); err != nil || found == nil || !found.Failing || !strings.Contains(found.Advice, "--take-back") {
+		t.Errorf("Moved = %+v, %v", found, err)
+	}
 	other := target(t)
 	if _, err := s.Move(ctx, MoveOptions{To: other}); !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "not whole") {
 		t.Errorf("moving to a store that has nothing: %v", err)
 	}
 	succeed(t, s.TakeBack(ctx))
+	if found, err := s.Moved(ctx); err != nil || found != nil {
+		t.Errorf("after TakeBack, Moved = %+v, %v", found, err)
+	}
 	serves(t, s, service, 7)
 	if _, err := s.Move(ctx, MoveOptions{To: other}); err != nil {
 		t.Error(err)

@@ -94,6 +94,8 @@ const (
 	refused = "moved"
 	// refusals is the pattern of the names of the triggers that say so.
 	refusals = "moved_*"
+	// countRefusals counts them.
+	countRefusals = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name GLOB ?1"
 )
 
 // refuseWrites refuses every write from now on, in whatever process: those to
@@ -120,7 +122,7 @@ func (c *conn) hasMoved() (moved bool, err error) {
 	err = c.query(func(r row) error {
 		moved = r.int(0) > 0
 		return nil
-	}, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name GLOB ?1", refusals)
+	}, countRefusals, refusals)
 	if err != nil {
 		return false, unavailable(err)
 	}

@@ -15,7 +15,7 @@ import (
 // queued waits until so many units are in a queue.
 func queued(t *testing.T, queue chan *unit, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); len(queue) < n; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); len(queue) < n; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d units are queued, want %d", len(queue), n)
 		}

@@ -135,7 +135,7 @@ func prepare(ctx context.Context, opts *Options) error {
 		_, err := os.Stat(opts.Path)
 		return err
 	}
-	if err := prepareFile(opts.Path); err != nil {
+	if err := prepareFile(opts.Path, filepath.Dir(opts.Path)); err != nil {
 		return err
 	}
 	return migrate(ctx, opts.Path, opts.BusyTimeout)
@@ -152,11 +152,12 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// prepareFile makes the folders and the file, for the owner alone: SQLite
-// gives the files beside it the same mode. A file that exists is left alone,
+// prepareFile makes the folders and the file, for the owner alone, who is that of
+// another file, or of a folder, also when it is root who makes it: SQLite gives
+// the files beside it the same mode and owner. A file that exists is left alone,
 // and not even opened: closing it would take away the locks that SQLite
 // holds on it elsewhere in this process (fcntl(2), "Record locking").
-func prepareFile(path string) error {
+func prepareFile(path, of string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the folder: %w", err)
@@ -170,7 +171,7 @@ func prepareFile(path string) error {
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := createFile(path); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := createFile(path, of); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return newfile.SyncFolder(dir)
@@ -178,13 +179,13 @@ func prepareFile(path string) error {
 
 // createFile makes an empty file, closed before it has its name: by then
 // another goroutine may have SQLite's locks on it.
-func createFile(path string) error {
+func createFile(path, of string) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(file.Name())
-	if err := file.Close(); err != nil {
+	if err := closeOwned(file, of); err != nil {
 		return err
 	}
 	if err := os.Link(file.Name(), path); err == nil || errors.Is(err, os.ErrExist) {
@@ -194,7 +195,17 @@ func createFile(path string) error {
 	if err != nil {
 		return err
 	}
-	return file.Close()
+	return closeOwned(file, of)
+}
+
+// closeOwned closes a new file, which belongs to the owner of another where that
+// can be.
+func closeOwned(file *os.File, of string) error {
+	err := newfile.KeepOwner(file, of)
+	if errors.Is(err, os.ErrPermission) { // a root that may give nothing away
+		err = nil
+	}
+	return errors.Join(err, file.Close())
 }
 
 var _ store.Store = (*Store)(nil)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,7 @@ import (
 func madeAt(t *testing.T, path string, version int64) {
 	t.Helper()
 	ctx := context.Background()
-	if err := prepareFile(path); err != nil {
+	if err := prepareFile(path, filepath.Dir(path)); err != nil {
 		t.Fatal(err)
 	}
 	connector, err := modernc.NewConnector(dsn(path, busyTimeout(time.Second)))
@@ -153,7 +154,7 @@ func startOld(t *testing.T, path string) *oldLoad {
 func (l *oldLoad) await(t *testing.T, more int64) {
 	t.Helper()
 	first := l.issued.Load()
-	for deadline := time.Now().Add(20 * time.Second); l.issued.Load() < first+more; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); l.issued.Load() < first+more; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d tokens of %d", l.issued.Load()-first, more)
 		}
