@@ -102,7 +102,7 @@ func (b *bell) hangs(until chan struct{}) {
 	b.hang = until
 }
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // rung waits for one request.
 func (b *bell) rung(t testing.TB) ring {

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 // other things harms nobody but itself. What it says about tokens is its own
 // affair, and the gateway's refusals never come from there.
 func TestHostileUpstream(t *testing.T) {
-	gone := make(chan struct{}, 16)
+	there, gone := make(chan struct{}, 8), make(chan struct{}, 16)
 	api := startUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		flush := func() { _ = http.NewResponseController(w).Flush() }
 		switch r.URL.Path {
@@ -32,6 +33,7 @@ func TestHostileUpstream(t *testing.T) {
 			}
 			gone <- struct{}{}
 		case "/slow":
+			there <- struct{}{}
 			<-r.Context().Done()
 			gone <- struct{}{}
 		case "/its-own-401":
@@ -62,12 +64,17 @@ func TestHostileUpstream(t *testing.T) {
 	before := s.goroutines()
 	for _, path := range []string{"/endless", "/slow"} {
 		for range 8 {
-			client := &http.Client{Transport: &http.Transport{}, Timeout: 300 * time.Millisecond}
-			r, err := client.Do(bearerTo(t, s.api+path, token))
+			client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+			ctx, goes := context.WithCancel(t.Context())
+			if path == "/slow" { // its client goes when the API has the request
+				go func() { <-there; goes() }()
+			}
+			r, err := client.Do(bearerTo(t, s.api+path, token).WithContext(ctx))
 			if err == nil {
 				_, err = io.CopyN(io.Discard, r.Body, 1<<20)
 				r.Body.Close()
 			}
+			goes()
 			client.CloseIdleConnections()
 			if err != nil && path == "/endless" {
 				t.Errorf("%s: %v", path, err)

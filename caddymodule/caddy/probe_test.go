@@ -178,7 +178,12 @@ http://localhost:{$API} {
 
 func (p *probe) guard(site string) *server {
 	p.t.Helper()
-	s := prepareOwn(p.t, strings.Replace(guardedBy, "# site", site, 1))
+	return p.guardWith(strings.Replace(guardedBy, "# site", site, 1))
+}
+
+func (p *probe) guardWith(caddyfile string) *server {
+	p.t.Helper()
+	s := prepareOwn(p.t, caddyfile)
 	s.env = append(s.env, "PROBE="+p.URL)
 	s.start()
 	return s

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
 // The gateway's promises, one test each, on the running binary and in front of
@@ -60,15 +62,13 @@ func TestPromise03AnEntryEndsWithItsToken(t *testing.T) {
 	// The engine lies, or its clock is an hour late: what it calls active has expired here.
 	s.call("short").want(t, 401)
 	p.says(`{"active":false}`)
-	for range 20 {
+	before, first := p.asked.Load(), time.Now()
+	for range 40 {
 		s.call("bad").want(t, 401)
 	}
-	before := p.asked.Load()
-	for range 20 {
-		s.call("bad").want(t, 401)
-	}
-	if got := p.asked.Load() - before; got > 0 {
-		t.Errorf("a bad token was asked about %d times again", got)
+	most := 1 + int64(time.Since(first)/introspect.DefaultNegativeTTL) // on a machine that is that slow
+	if got := p.asked.Load() - before; got > most {
+		t.Errorf("a bad token was asked about %d times, want %d", got, most)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestPromise04OneIntrospectionAToken(t *testing.T) {
 		<-release
 		writeJSON(w, map[string]any{"active": true, "scope": "orders:read"})
 	})
-	s := p.guard("")
+	s := p.guardWith(strings.Replace(guardedBy, "timeout       2s", "timeout       5s", 1)) // as long as the cache lets it: all of them come meanwhile
 	var callers sync.WaitGroup
 	var good atomic.Int64
 	for range 60 {

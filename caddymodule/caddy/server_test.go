@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,10 +15,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
 // patience is how long a test waits for what should come soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // server is a running Caddy with Gatehouse in it.
 type server struct {
@@ -136,12 +137,7 @@ func freePort(t *testing.T) string {
 	ports.Lock()
 	defer ports.Unlock()
 	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-		l.Close()
+		port := strconv.Itoa(pgtest.FreePort(t))
 		if !ports.given[port] {
 			ports.given[port] = true
 			return port

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -21,6 +20,7 @@ import (
 
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule/relyingparty"
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
 // wholeConfig is a Gatehouse and a web application behind gatehouse_login, in
@@ -88,7 +88,7 @@ type whole struct {
 
 func startWhole(t *testing.T, session string) *whole {
 	t.Helper()
-	as, app := freePort(t), freePort(t)
+	as, app := fmt.Sprint(pgtest.FreePort(t)), fmt.Sprint(pgtest.FreePort(t))
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(fmt.Sprintf(wholeConfig, filepath.ToSlash(t.TempDir()), as, app, session)), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -108,17 +108,6 @@ func (w *whole) browser() *http.Client {
 		w.Fatal(err)
 	}
 	return &http.Client{Jar: jar, Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 type page struct {
