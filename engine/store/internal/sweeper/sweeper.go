@@ -23,8 +23,14 @@ const (
 	// beside rows that live for an hour a small part of all.
 	round = 10 * time.Minute
 	// least is how many rows of a table that stay are looked at between ticks
-	// even when it is small: a thousandth of a second or two.
-	least = 4000
+	// even when it is small: a thousandth of a second.
+	least = 1000
+	// worth is how many rows may be looked at to find one that goes: those pay for
+	// themselves. After a round that found fewer the table rests, for restRow a row,
+	// but for no more than restMost.
+	worth    = 10
+	restRow  = 5 * time.Millisecond
+	restMost = 30 * time.Second
 	// unknown is the size that a table is taken for before the first round.
 	unknown = 20_000_000
 	// turns is how many of them a tick has at most.
@@ -52,9 +58,11 @@ type Table struct {
 // walk is where a table's sweeping stands.
 type walk struct {
 	Table
-	from, end      int64 // of the round under way; from is start: none is
-	looked, before int   // rows seen in this round, and in the one before it
-	left           int   // rows that stay that may be looked at until the next tick
+	from, end      int64         // of the round under way; from is start: none is
+	looked, before int           // rows seen in this round, and in the one before it
+	removed        int           // rows of this round that went
+	left           int           // rows that may be looked at in vain until the next tick
+	rest           time.Duration // until the next round
 }
 
 const start = math.MinInt64
@@ -68,9 +76,13 @@ func (w *walk) turn(ctx context.Context, now int64, n int) (seen Seen, ended boo
 	if w.from == start {
 		w.end = seen.End
 	}
-	w.from, w.looked = seen.Last, w.looked+seen.Looked
+	w.from, w.looked, w.removed = seen.Last, w.looked+seen.Looked, w.removed+seen.Removed
 	if seen.Looked < n || seen.Last >= w.end || w.Ordered && seen.Removed < seen.Looked {
-		w.from, w.before, w.looked = start, w.looked, 0
+		w.rest = 0
+		if w.removed*worth < w.looked {
+			w.rest = min(time.Duration(w.looked)*restRow, restMost)
+		}
+		w.from, w.before, w.looked, w.removed = start, w.looked, 0, 0
 		return seen, true, nil
 	}
 	return seen, false, nil
@@ -118,30 +130,39 @@ func (s *Sweeper) Sweep(ctx context.Context, now time.Time, limit int) (removed 
 }
 
 // Tick does what is due in the time since the last one: each table's share of a
-// round, in which rows that go do not count. It returns when that is done, when
-// ctx ends, or, so that its caller can do other things, after a hundred turns;
-// then there is more. A table that fails is left to the next tick.
+// round, unless it rests; rows that go, and those that they are worth, do not
+// count. It returns when that is done, when ctx ends, or, so that its caller can do
+// other things, after a hundred turns; then there is more. A table that fails is
+// left to the next tick.
 func (s *Sweeper) Tick(ctx context.Context, now func() time.Time, interval time.Duration) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.tables {
-		w.left = max(least, int(float64(w.before)*interval.Seconds()/round.Seconds()))
+		w.left = 0
+		if w.rest -= interval; w.rest <= 0 {
+			w.left = max(least, int(float64(w.before)*interval.Seconds()/round.Seconds()))
+		}
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for range turns {
+	for n := 0; s.due(); n++ {
+		if n == turns {
+			return true, err
+		}
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-timer.C:
 		}
-		e := s.turn(ctx, now().Unix())
-		if err = errors.Join(err, e); !slices.ContainsFunc(s.tables, func(w *walk) bool { return w.left > 0 }) {
-			return false, err
-		}
+		err = errors.Join(err, s.turn(ctx, now().Unix()))
 		timer.Reset(pause)
 	}
-	return true, err
+	return false, err
+}
+
+// due reports whether a table has rows left to look at.
+func (s *Sweeper) due() bool {
+	return slices.ContainsFunc(s.tables, func(w *walk) bool { return w.left > 0 })
 }
 
 // turn gives each table a turn that has rows left to look at.
@@ -152,7 +173,7 @@ func (s *Sweeper) turn(ctx context.Context, now int64) error {
 			continue
 		}
 		seen, ended, err := w.turn(ctx, now, step)
-		w.left -= seen.Looked - min(seen.Looked, seen.Removed)
+		w.left -= max(0, seen.Looked-worth*seen.Removed)
 		if ended || err != nil {
 			w.left = 0
 		}

@@ -218,3 +218,44 @@ func TestTickEnds(t *testing.T) {
 		}
 	})
 }
+
+// A table in which nothing expires is hardly looked at, and what expires in it
+// after all goes within a minute.
+func TestRests(t *testing.T) {
+	for _, rows := range []int{3, 3000, 20_000} {
+		synctest.Test(t, func(t *testing.T) {
+			m := new(memory)
+			m.add(rows, 1<<50)
+			s := New(m.table())
+			ticks(t, s, 60, func() {})
+			m.looked = 0
+			ticks(t, s, 600, func() {})
+			if most := min(600*rows, 600*least/2); m.looked > most {
+				t.Errorf("%d of %d rows were looked at in ten minutes, at most %d are worth it", m.looked, rows, most)
+			}
+			m.add(1, 1)
+			ticks(t, s, 60, func() {})
+			if m.expired(1) > 0 {
+				t.Errorf("of %d rows, one that expired a minute ago is there", rows)
+			}
+		})
+	}
+}
+
+// Many that have expired between others that stay do not wait for these to be
+// looked at.
+func TestAmongOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(memory)
+		for range 200_000 / worth {
+			m.add(1, 1)
+			m.add(worth-1, 1<<50)
+		}
+		s := New(m.table())
+		s.tables[0].before = 0
+		ticks(t, s, 10, func() {})
+		if n := m.expired(1); n > 0 {
+			t.Errorf("%d of %d that have expired are there after ten seconds", n, 200_000/worth)
+		}
+	})
+}
