@@ -2,9 +2,7 @@ package faults
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 )
 
 // Violation is a promise that a history shows to be broken.
@@ -32,18 +30,15 @@ func (v Violation) String() string {
 }
 
 // Check judges a history, the operations of which are in the order of their
-// ends and have all ended. across is how long a revocation may take to be seen
-// on another node than the one that acknowledged it.
+// ends and have all ended. Those before from were judged earlier; what they
+// present may be from before them.
 //
 // What a client was not answered counts as done, not done, or done later,
 // whichever excuses the server. Tokens are judged where the history asks for
 // them: who wants all of them judged introspects all of them at the end.
-func Check(ops []Op, across time.Duration) []Violation {
-	l := &ledger{ops: ops, across: across, items: map[Ref]*item{}}
-	for i := range ops {
-		l.enter(&ops[i])
-	}
-	for i := range ops {
+func Check(ops []Op, from int, gateways Gateways) []Violation {
+	l := newLedger(ops, gateways)
+	for i := from; i < len(ops); i++ {
 		l.judge(&ops[i])
 	}
 	for _, it := range l.order {
@@ -65,15 +60,19 @@ func (l *ledger) judge(o *Op) {
 	case o.Outcome == Refused && !it.excusesRefusal(o):
 		l.blame("an acknowledged code, refresh token or page is not good any more", o)
 	case o.Outcome != Acknowledged:
-	case o.Kind == Authorize && it != nil && o.Page != "" && !it.mayHaveEnded(o.End):
+	case l.givenBefore(o):
+		l.blame("the same thing was given twice", o)
+	case o.Kind == Authorize && it != nil && o.Page != "" && !mayHaveEnded(it.ends, o.End):
 		l.blame("an acknowledged sign-in is not good any more", o)
-	case o.Kind == Authorize && it != nil && o.Code != "" && l.ended(it.ends(), o):
+	case o.Kind == Authorize && it != nil && o.Code != "" && l.ended(it.ends, o):
 		l.blame("a sign-in is good after its end was acknowledged", o)
-	case o.Kind == Introspect && !o.Active && !it.mayHaveEnded(o.End):
+	case o.looks() && !o.Active && !mayHaveEnded(it.ends, o.End):
 		l.blame("an acknowledged token is not good any more", o)
-	case o.Kind == Introspect && o.Active && l.ended(append(it.ends(), it.family.ends()...), o):
+	case o.looks() && o.Active && l.ended(it.ends, o):
 		l.blame("a token is good after its end was acknowledged", o)
-	case (o.Kind == Redeem || o.Kind == Refresh) && l.ended(it.family.ends(), o):
+	case o.looks() && o.Active && o.Whose != it.family.whose:
+		l.blame("a token is taken for another's", o)
+	case (o.Kind == Redeem || o.Kind == Refresh) && l.ended(it.family.ends, o):
 		l.blame("a grant gives tokens after its end was acknowledged", o)
 	}
 }
@@ -121,17 +120,6 @@ func (l *ledger) judgeUses(it *item) {
 			l.blame("a refresh token was taken after its successor had been used", o)
 		}
 	}
-}
-
-// ended reports whether one of these ends had to be known when o began.
-func (l *ledger) ended(ends []*Op, o *Op) bool {
-	return slices.ContainsFunc(ends, func(e *Op) bool {
-		known := e.End
-		if e.Node != o.Node {
-			known += l.across
-		}
-		return known < o.Start
-	})
 }
 
 // blame notes a violation with the operations of the whole family.

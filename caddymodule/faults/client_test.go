@@ -13,10 +13,11 @@ import (
 )
 
 // party is a client as the nodes know it; one without a secret is public, and
-// its refresh tokens are replaced at each use.
-type party struct{ id, secret string }
+// its refresh tokens are replaced at each use. Of one that calls an API the
+// token alone is known.
+type party struct{ id, secret, token string }
 
-var service, app, web = party{"service", clientSecret}, party{id: "app"}, party{"web", clientSecret}
+var service, app, web = party{id: "service", secret: clientSecret}, party{id: "app"}, party{id: "web", secret: clientSecret}
 
 const (
 	clientSecret = "the-secret-of-all"
@@ -45,8 +46,8 @@ type answer struct {
 	body   []byte
 }
 
-// exchange sends a request, as a client if one with a secret is named. The error
-// is errNotSent when no connection came about.
+// exchange sends a request, as a client if one with a secret or a token is
+// named. The error is errNotSent when no connection came about.
 func exchange(h *http.Client, method, address string, by party, contentType, body string) (*answer, error) {
 	req, err := http.NewRequest(method, address, strings.NewReader(body))
 	if err != nil {
@@ -57,6 +58,9 @@ func exchange(h *http.Client, method, address string, by party, contentType, bod
 	}
 	if by.secret != "" {
 		req.SetBasicAuth(by.id, by.secret)
+	}
+	if by.token != "" {
+		req.Header.Set("Authorization", "Bearer "+by.token)
 	}
 	resp, err := h.Do(req)
 	if err != nil {
@@ -155,7 +159,7 @@ func (r *run) issue(n *node) (Op, granted, error) { return r.issueTo(n, service,
 
 // issueTo is issue for a client that registered.
 func (r *run) issueTo(n *node, by party, client Ref) (Op, granted, error) {
-	return r.tokens(Op{Kind: Issue, Uses: client}, n, by, url.Values{"grant_type": {"client_credentials"}})
+	return r.tokens(Op{Kind: Issue, Uses: client, Whose: by.id}, n, by, url.Values{"grant_type": {"client_credentials"}})
 }
 
 func (r *run) redeem(n *node, by party, code string) (Op, granted, error) {
@@ -188,7 +192,7 @@ func (r *run) register(n *node) (Op, party, error) {
 	if o.Outcome == Acknowledged {
 		by.id, _ = fields["client_id"].(string)
 		by.secret, _ = fields["client_secret"].(string)
-		if o.Client = RefOf(by.id); by.id == "" || by.secret == "" {
+		if o.Client, o.Whose = RefOf(by.id), by.id; by.id == "" || by.secret == "" {
 			o.Outcome, o.Error = Wrong, "half an answer"
 		}
 	}
@@ -207,6 +211,32 @@ func (r *run) introspect(n *node, token string) (Op, error) {
 		if o.Active, ok = fields["active"].(bool); !ok {
 			o.Outcome, o.Error = Wrong, "half an answer"
 		}
+		client, _ := fields["client_id"].(string)
+		user, _ := fields["sub"].(string)
+		o.Whose = whose(client, user)
+	}
+	r.history.Add(o)
+	return o, nil
+}
+
+// whose names a client and its user, if it has one.
+func whose(client, user string) string { return strings.TrimSpace(client + " " + user) }
+
+// call calls the API behind a node's gateway, which says whom it was called for.
+func (r *run) call(n *node, token string) (Op, error) {
+	o := Op{Kind: Call, Uses: RefOf(token)}
+	r.begins(&o, n)
+	got, err := exchange(r.http, http.MethodGet, n.base+"/api", party{token: token}, "", "")
+	switch {
+	case errors.Is(err, errNotSent):
+		return o, err
+	case err != nil:
+		o.Outcome, o.Error = Unknown, "no answer"
+	case got.status == http.StatusUnauthorized && strings.Contains(got.header.Get("WWW-Authenticate"), `error="invalid_token"`):
+		o.Outcome = Acknowledged
+	default:
+		o.settle(got.status)
+		o.Active, o.Whose = o.Outcome == Acknowledged, strings.TrimSpace(string(got.body))
 	}
 	r.history.Add(o)
 	return o, nil

@@ -85,7 +85,7 @@ func TestFullDiskUnderPostgres(t *testing.T) {
 	for i := range rounds {
 		before := r.turnedAway()
 		filler := fill(t, dir, 256<<10)
-		r.under(1, func() {
+		r.under(1, r.away(0, func() {
 			r.until("the disk to be full", func() bool { return r.turnedAway() > before+clients })
 			if i == rounds-1 {
 				server.Kill(t)
@@ -96,7 +96,7 @@ func TestFullDiskUnderPostgres(t *testing.T) {
 			if r.revive(server) {
 				revived++
 			}
-		})
+		}))
 		r.clean(fmt.Sprintf("after full disk %d", i+1))
 	}
 	if revived == rounds {

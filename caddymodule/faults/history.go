@@ -21,6 +21,7 @@ const (
 	Refresh                    // tokens for a refresh token (§6)
 	Revoke                     // RFC 7009
 	Introspect                 // RFC 7662
+	Call                       // an API behind a node's gateway (RFC 6750)
 	SignIn                     // name and password at the sign-in page
 	Allow                      // consent at its page
 	SignOut                    // at the page for it
@@ -28,11 +29,11 @@ const (
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Issue, Authorize, Redeem, Refresh, Revoke, Introspect, SignIn, Allow, SignOut, Register}
+var Kinds = []Kind{Issue, Authorize, Redeem, Refresh, Revoke, Introspect, Call, SignIn, Allow, SignOut, Register}
 
 var kindNames = [...]string{
 	Issue: "issue", Authorize: "authorize", Redeem: "redeem", Refresh: "refresh", Revoke: "revoke", Introspect: "introspect",
-	SignIn: "sign in", Allow: "allow", SignOut: "sign out", Register: "register",
+	Call: "call", SignIn: "sign in", Allow: "allow", SignOut: "sign out", Register: "register",
 }
 
 func (k Kind) String() string { return kindNames[k] }
@@ -86,8 +87,12 @@ type Op struct {
 	Page, Session, Client Ref
 	// Until is when an acknowledged code or access token ends at the earliest.
 	Until time.Duration
-	// Active is the answer to an acknowledged introspection.
+	// Active is what an acknowledged introspection says, or a call that a gateway
+	// let through; of one that it did not let through, it is false.
 	Active bool
+	// Whose a token is, a client and its user: those who asked for it, and those
+	// that the answer to a look names. Empty where what is used says it.
+	Whose string
 	// Error is the OAuth error code, or what else the client saw.
 	Error      string
 	Outcome    Outcome
@@ -114,13 +119,26 @@ func (o Op) String() string {
 			fmt.Fprintf(&b, " %s %s", part.name, part.ref)
 		}
 	}
-	if o.Kind == Introspect && o.Outcome == Acknowledged {
+	if o.Whose != "" {
+		fmt.Fprintf(&b, " of %s", o.Whose)
+	}
+	if o.looks() && o.Outcome == Acknowledged {
 		fmt.Fprintf(&b, " active=%t", o.Active)
 	}
 	if o.Error != "" {
 		fmt.Fprintf(&b, " (%s)", o.Error)
 	}
 	return b.String()
+}
+
+// looks reports whether the operation asks what a token is worth, and changes
+// nothing.
+func (o *Op) looks() bool { return o.Kind == Introspect || o.Kind == Call }
+
+// gave is what an acknowledged operation gave.
+func (o *Op) gave() []Ref {
+	refs := []Ref{o.Code, o.Access, o.Refresh, o.Page, o.Session, o.Client}
+	return slices.DeleteFunc(refs, func(ref Ref) bool { return ref == "" })
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

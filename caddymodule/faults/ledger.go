@@ -1,18 +1,32 @@
 package faults
 
 import (
-	"math"
+	"cmp"
 	"slices"
 	"time"
 )
 
 // ledger is a history by what it is about.
 type ledger struct {
-	ops    []Op
-	across time.Duration
-	items  map[Ref]*item
-	order  []*item // as they were given
-	found  []Violation
+	gateways Gateways
+	items    map[Ref]*item
+	order    []*item // as they were given
+	found    []Violation
+}
+
+// newLedger files a history.
+func newLedger(ops []Op, gateways Gateways) *ledger {
+	l := &ledger{gateways: gateways, items: map[Ref]*item{}}
+	for i := range ops {
+		l.enter(&ops[i])
+	}
+	for _, it := range l.order {
+		if f := it.family; it == f.items[0] {
+			f.ends = f.endings()
+		}
+		it.ends = append(it.endings(), it.family.ends...)
+	}
+	return l
 }
 
 // item is what was given: a code or a token, and what else an Op can give.
@@ -23,26 +37,29 @@ type item struct {
 	given  *Op           // the first operation that gave it
 	// beside is the refresh token that came with an access token, nil: none.
 	beside *item
-	uses   []*Op // what presented it, but for introspections
-	next   *item // the successor of a refresh token that was replaced
+	uses   []*Op    // what presented it, but for looks
+	next   *item    // the successor of a refresh token that was replaced
+	ends   []ending // it alone or with its family
 }
 
 // family is a code and all that came of it, a client that registered and its
 // access tokens, or one access token of another that acts for itself. Pages and
 // sign-ins are alone.
 type family struct {
+	whose string
 	items []*item
 	ops   []*Op
-	under *item // the sign-in with which it ends, nil: none
+	under *item    // the sign-in with which it ends, nil: none
+	ends  []ending // of all of it
 }
 
 // enter files an operation under what it presents and what it gives.
 func (l *ledger) enter(o *Op) {
 	used := l.items[o.Uses]
-	f := &family{}
+	f := &family{whose: o.Whose}
 	if used != nil {
 		f = used.family
-		if o.Kind != Introspect {
+		if !o.looks() {
 			used.uses = append(used.uses, o)
 		}
 	}
@@ -67,7 +84,10 @@ func (l *ledger) enter(o *Op) {
 
 // begin is the family of what is given to a browser.
 func (l *ledger) begin(o *Op, used *item) *family {
-	f := &family{ops: []*Op{o}}
+	f := &family{whose: o.Whose, ops: []*Op{o}}
+	if used != nil {
+		f.whose = cmp.Or(o.Whose, used.family.whose)
+	}
 	switch {
 	case o.Session != "":
 		f.under = l.give(&family{ops: []*Op{o}}, o.Session, o)
@@ -98,6 +118,18 @@ func (l *ledger) give(f *family, ref Ref, o *Op) *item {
 	return it
 }
 
+// givenBefore reports whether an operation gave what another had given, other
+// than a refresh token that is kept, and the pair that a refresh token which is
+// replaced gives each time it is presented.
+func (l *ledger) givenBefore(o *Op) bool {
+	return slices.ContainsFunc(o.gave(), func(ref Ref) bool {
+		first := l.items[ref].given
+		kept := o.Kind == Refresh && !o.Rotates && ref == o.Uses
+		again := o.Kind == Refresh && o.Rotates && first.Kind == Refresh && first.Uses == o.Uses
+		return first != o && !kept && !again
+	})
+}
+
 // did reports whether an operation of that kind had its effect or may have it
 // some time.
 func (o *Op) did(kind Kind) bool {
@@ -107,7 +139,7 @@ func (o *Op) did(kind Kind) bool {
 // asked reports whether a code or refresh token was presented for tokens, and
 // none came.
 func (o *Op) asked() bool {
-	return (o.Kind == Redeem || o.Kind == Refresh) && o.Outcome != Acknowledged && o.Outcome != Wrong
+	return (o.Kind == Redeem || o.Kind == Refresh) && (o.Outcome == Unknown || o.Outcome == Refused && o.Error == "invalid_grant")
 }
 
 // over is when an operation's write was made or lost at the latest: never, if
@@ -119,7 +151,7 @@ func (o *Op) over() time.Duration {
 	case o.Over != 0:
 		return o.Over
 	}
-	return math.MaxInt64
+	return never
 }
 
 // judged is when an operation could notice at the latest that what it presents
@@ -129,46 +161,6 @@ func (o *Op) judged() time.Duration {
 		return o.End
 	}
 	return o.over()
-}
-
-// ends are the operations that have certainly ended this token alone: its
-// revocation, and for a refresh token the use that replaced it, for an access
-// token a use of the refresh token beside it (RFC 9700 §4.14.2). A sign-in ends
-// with the sign-out.
-func (it *item) ends() (ends []*Op) {
-	for _, o := range it.uses {
-		if o.Outcome == Acknowledged && (o.Kind == Revoke || o.Kind == SignOut || o.Kind == Refresh && o.Rotates) {
-			ends = append(ends, o)
-		}
-	}
-	if it.beside == nil {
-		return ends
-	}
-	for _, o := range it.beside.uses {
-		if o.Outcome == Acknowledged && o.Kind == Refresh && o.Access != it.ref && o.Start >= it.given.End {
-			ends = append(ends, o)
-		}
-	}
-	return ends
-}
-
-// ends are the operations that have certainly ended the whole family: the
-// revocation of a refresh token (RFC 7009 §2.1), the sign-out (OpenID Connect
-// Back-Channel Logout §2.7), and each refusal of a code or refresh token, which
-// is either the end itself (RFC 6749 §4.1.2, RFC 9700 §4.14.2) or comes after it.
-func (f *family) ends() (ends []*Op) {
-	if f.under != nil {
-		ends = f.under.ends()
-	}
-	for _, it := range f.items {
-		for _, o := range it.uses {
-			revoked := o.Kind == Revoke && o.Outcome == Acknowledged && it.isRefresh()
-			if revoked || o.Outcome == Refused && o.Error == "invalid_grant" {
-				ends = append(ends, o)
-			}
-		}
-	}
-	return ends
 }
 
 func (it *item) isRefresh() bool { return it.given.Refresh == it.ref }
@@ -183,74 +175,14 @@ func (it *item) usedBefore(t time.Duration) bool {
 	})
 }
 
-// mayHaveEnded reports whether anything that was begun before t could have
-// ended the token, or its time.
-func (it *item) mayHaveEnded(t time.Duration) bool {
-	if it.until != 0 && t >= it.until || it.family.mayHaveEnded(t) {
-		return true
-	}
-	for _, o := range it.uses {
-		if o.Start < t && (o.did(Revoke) || o.did(SignOut) || o.did(Refresh) && o.Rotates) {
-			return true
-		}
-	}
-	if it.beside == nil {
-		return false
-	}
-	return slices.ContainsFunc(it.beside.uses, func(o *Op) bool {
-		return o.did(Refresh) && o.Access != it.ref && o.Start < t && o.over() > it.given.Start
-	})
-}
-
-// mayHaveEnded reports whether a sign-out, a revocation of a refresh token, a
-// second use of the code, or a use of a refresh token after its successor's,
-// begun before t, could have ended the whole family.
-func (f *family) mayHaveEnded(t time.Duration) bool {
-	if f.under != nil && f.under.mayHaveEnded(t) {
-		return true
-	}
-	return slices.ContainsFunc(f.items, func(it *item) bool {
-		return it.isRefresh() && it.revokedBefore(t) || it.reusedBefore(t)
-	})
-}
-
-func (it *item) revokedBefore(t time.Duration) bool {
-	return slices.ContainsFunc(it.uses, func(o *Op) bool { return o.did(Revoke) && o.Start < t })
-}
-
-// reusedBefore reports whether a use begun before t, which was not acknowledged,
-// may have met a code or refresh token that was used up: a code by the use that
-// gave the tokens, a refresh token by a use of its successor.
-func (it *item) reusedBefore(t time.Duration) bool {
-	up := it.usesUp()
-	return slices.ContainsFunc(it.uses, func(late *Op) bool {
-		return late.Start < t && late.asked() && slices.ContainsFunc(up, func(o *Op) bool {
-			return o != late && o.Start < t && o.Start < late.judged()
-		})
-	})
-}
-
-// usesUp are the operations that make a use of the item a second one.
-func (it *item) usesUp() (up []*Op) {
-	from := it.uses
-	if it.next != nil {
-		from = it.next.uses
-	}
-	for _, o := range from {
-		if o.did(Redeem) || o.did(Refresh) && it.next != nil {
-			up = append(up, o)
-		}
-	}
-	return up
-}
-
 // excusesRefusal reports whether o was rightly refused: the code or the page was
-// used before, or the sign-in had ended; or the refresh token's family may have.
+// used before or was over, or the sign-in had ended; or the refresh token's
+// family may have.
 func (it *item) excusesRefusal(o *Op) bool {
 	if !it.isCode() && !it.isPage() {
-		return it.family.mayHaveEnded(o.End)
+		return mayHaveEnded(it.family.ends, o.End)
 	}
-	if under := it.family.under; it.until != 0 && o.End >= it.until || under != nil && under.mayHaveEnded(o.End) {
+	if under := it.family.under; it.until != 0 && o.End >= it.until || under != nil && mayHaveEnded(under.ends, o.End) {
 		return true
 	}
 	return slices.ContainsFunc(it.uses, func(other *Op) bool {

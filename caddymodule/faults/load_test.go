@@ -37,7 +37,7 @@ func (c *client) work(ctx context.Context, enough <-chan struct{}) error {
 func (c *client) act(ctx context.Context) error {
 	n := c.random.IntN(24)
 	switch g := c.run.gate.Load(); {
-	case !c.run.pages:
+	case !c.run.whole:
 	case n == 0 || g != nil && n%2 == 0 && g.lacks(SignIn, Allow, SignOut):
 		return c.visit(ctx)
 	case n == 1 || g != nil && n%4 == 1 && g.lacks(Register):
@@ -105,7 +105,7 @@ func (c *client) actForItself(ctx context.Context) error {
 		return err
 	}
 	if c.chance(2) {
-		if err := c.introspect(ctx, token); err != nil {
+		if err := c.look(ctx, token); err != nil {
 			return err
 		}
 	}
@@ -122,15 +122,20 @@ func (c *client) watch(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
-		if err := c.introspect(ctx, token); err != nil {
+		if err := c.look(ctx, token); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *client) introspect(ctx context.Context, token string) error {
-	_, err := c.try(ctx, func(n *node) (Op, error) { return c.run.introspect(n, token) })
+// look asks what a token is worth: the engine, or every other time a gateway.
+func (c *client) look(ctx context.Context, token string) error {
+	ask := c.run.introspect
+	if c.run.opens(token) && c.chance(2) {
+		ask = c.run.call
+	}
+	_, err := c.try(ctx, func(n *node) (Op, error) { return ask(n, token) })
 	return err
 }
 
@@ -139,7 +144,7 @@ func (c *client) revoke(ctx context.Context, by party, token string) error {
 	if err := c.insist(ctx, func(n *node) (Op, error) { return c.run.revoke(n, by, token) }); err != nil {
 		return err
 	}
-	return c.introspect(ctx, token)
+	return c.look(ctx, token)
 }
 
 // actForUser gets a code for a user who has signed in and has consented before.
@@ -156,7 +161,7 @@ func (c *client) actForUser(ctx context.Context, by party) error {
 		if _, err := c.redeem(ctx, by, code); err != nil {
 			return err
 		}
-		return c.introspect(ctx, have.access)
+		return c.look(ctx, have.access)
 	}
 	return c.useGrant(ctx, by, have)
 }
@@ -177,7 +182,7 @@ func (c *client) redeem(ctx context.Context, by party, code string) (granted, er
 func (c *client) useGrant(ctx context.Context, by party, have granted) error {
 	for range 1 + c.random.IntN(4) {
 		if c.chance(3) {
-			if err := c.introspect(ctx, have.access); err != nil {
+			if err := c.look(ctx, have.access); err != nil {
 				return err
 			}
 		}

@@ -3,20 +3,20 @@ package faults
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
 // patience is how long a test waits for what should come soon.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // node is one process that serves the issuer.
 type node struct {
@@ -56,15 +56,24 @@ const configuration = `{
 				client_secret the-secret-of-all
 				redirect_uris http://127.0.0.1/callback
 			}
+			# The passwords are wonderland. The hash is a cheap one: nobody waits for it.
 			account alice {
-				# The password is wonderland. The hash is a cheap one: nobody waits for it.
+				password_hash $argon2id$v=19$m=64,t=1,p=1$c2FsdCBvZiBhIHRlc3QhIQ$Z4FqvSeyBZCpZ3uHQzFeDoWD3fmXVsti2rGR2Gp4OGo
+			}
+			account bob {
 				password_hash $argon2id$v=19$m=64,t=1,p=1$c2FsdCBvZiBhIHRlc3QhIQ$Z4FqvSeyBZCpZ3uHQzFeDoWD3fmXVsti2rGR2Gp4OGo
 			}
 		}
 	}
 }
 %s {
-	gatehouse_server
+	handle /api {
+		gatehouse_bearer
+		respond "{http.auth.user.client_id} {http.auth.user.sub}"
+	}
+	handle {
+		gatehouse_server
+	}
 }
 `
 
@@ -72,7 +81,7 @@ const configuration = `{
 // node's address when it is empty.
 func newNode(t *testing.T, number int, issuer, storage string) *node {
 	t.Helper()
-	n := &node{t: t, number: number, base: "http://localhost:" + freePort(t), folder: t.TempDir()}
+	n := &node{t: t, number: number, base: fmt.Sprintf("http://localhost:%d", pgtest.FreePort(t)), folder: t.TempDir()}
 	if issuer == "" {
 		issuer = n.base
 	}
@@ -82,16 +91,6 @@ func newNode(t *testing.T, number int, issuer, storage string) *node {
 	}
 	t.Cleanup(n.kill)
 	return n
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // start starts the node and waits until it serves.

@@ -14,23 +14,24 @@ import (
 	"time"
 )
 
-// browser is what alice goes to the pages with.
+// browser is what a user goes to the pages with.
 type browser struct {
+	user    string
 	http    *http.Client
-	session Ref // of her sign-in, as far as the history knows of it
+	session Ref // of the sign-in, as far as the history knows of it
 }
 
 // newBrowser is one without cookies.
-func (r *run) newBrowser() *browser {
+func (r *run) newBrowser(user string) *browser {
 	jar, _ := cookiejar.New(nil)
 	own := *r.http
 	own.Jar = jar
-	return &browser{http: &own}
+	return &browser{user: user, http: &own}
 }
 
 // copyOf is a browser with the same cookies, such as a thief's.
 func (r *run) copyOf(b *browser) *browser {
-	other, here := r.newBrowser(), &url.URL{Scheme: "http", Host: "localhost", Path: "/"} // cookies know no ports
+	other, here := r.newBrowser(b.user), &url.URL{Scheme: "http", Host: "localhost", Path: "/"} // cookies know no ports
 	other.http.Jar.SetCookies(here, b.http.Jar.Cookies(here))
 	other.session = b.session
 	return other
@@ -55,7 +56,7 @@ func authorizeForm(client, scope string) url.Values {
 // authorize asks for a code. next is it, or the address of the page that is in
 // between.
 func (r *run) authorize(n *node, b *browser, form url.Values) (o Op, next string, err error) {
-	o = Op{Kind: Authorize, Uses: b.session}
+	o = Op{Kind: Authorize, Uses: b.session, Whose: whose(form.Get("client_id"), b.user)}
 	// By POST (OpenID Connect Core §3.1.2.1): Go's client repeats a GET by itself.
 	next, err = r.submit(&o, n, b, "/authorize", form)
 	if err != nil {
@@ -128,7 +129,7 @@ func (r *run) submit(o *Op, n *node, b *browser, path string, form url.Values) (
 }
 
 // settlePage is settle where success is a redirect, 400 says that a page is over,
-// and 429 that too many are signing in as alice.
+// and 429 that too many are signing in as one user.
 func (o *Op) settlePage(status int) {
 	if status == http.StatusTooManyRequests {
 		o.Outcome, o.Answered = Unknown, true
@@ -169,7 +170,7 @@ var (
 	fieldPattern = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
 )
 
-// read gets the form of a page, with what alice fills in; nil: there is none.
+// read gets the form of a page, with what the user fills in; nil: there is none.
 // errNotSent: there is no answer yet. Nothing depends on whether it was asked for.
 func read(n *node, b *browser, page string) (values url.Values, status int, err error) {
 	got, err := exchange(b.http, http.MethodGet, n.base+page, party{}, "", "")
@@ -185,7 +186,7 @@ func read(n *node, b *browser, page string) (values url.Values, status int, err 
 		values.Set(string(f[1]), html.UnescapeString(string(f[2])))
 	}
 	if strings.Contains(string(parts[1]), `name="password"`) {
-		values.Set("username", "alice")
+		values.Set("username", b.user)
 		values.Set("password", "wonderland")
 	} else {
 		values.Set("action", "allow")
@@ -193,29 +194,29 @@ func read(n *node, b *browser, page string) (values url.Values, status int, err 
 	return values, got.status, nil
 }
 
-// signIn goes through the pages once for each client, and leaves the session in
-// the cookies of the run's own browser and the consents at the server.
+// signIn goes through the pages once for each client of each user, and leaves
+// the session in the cookies of the run's own browser and the consents at the
+// server.
 func (r *run) signIn() {
 	r.t.Helper()
-	for _, by := range []party{app, web} {
-		if err := r.consent(by); err != nil {
-			r.t.Fatal(err)
-		}
+	err := errors.Join(r.consent(r.user, app), r.consent(r.user, web), r.consent(r.newBrowser("bob"), app))
+	if err != nil {
+		r.t.Fatal(err)
 	}
 }
 
-func (r *run) consent(by party) error {
+func (r *run) consent(b *browser, by party) error {
 	o, n := Op{Kind: Authorize}, r.nodes[0]
-	next, err := r.submit(&o, n, r.user, "/authorize", authorizeForm(by.id, passing))
+	next, err := r.submit(&o, n, b, "/authorize", authorizeForm(by.id, passing))
 	for range 3 {
 		if err != nil || !strings.HasPrefix(next, "/") {
 			break
 		}
 		var form url.Values
-		if form, _, err = read(n, r.user, next); form == nil {
+		if form, _, err = read(n, b, next); form == nil {
 			break
 		}
-		next, err = r.submit(&o, n, r.user, next, form)
+		next, err = r.submit(&o, n, b, next, form)
 	}
 	if err == nil && o.Code == "" {
 		err = fmt.Errorf("signing in does not end: %s", o)

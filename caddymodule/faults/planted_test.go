@@ -17,7 +17,7 @@ import (
 // lock holds the write lock of a database for some time, as another process does.
 func lock(t *testing.T, path string, d time.Duration) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,8 +27,15 @@ func lock(t *testing.T, path string, d time.Duration) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
-		t.Fatal(err)
+	// The gaps in a busy node's writes are short: SQLite's own pauses, of up to
+	// 100 ms, rarely meet one.
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Microsecond) {
+		if _, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err == nil {
+			break
+		}
+		if !strings.Contains(err.Error(), "SQLITE_BUSY") || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 	time.Sleep(d)
 	if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
@@ -40,9 +47,10 @@ func lock(t *testing.T, path string, d time.Duration) {
 type trouble string
 
 const (
-	load   trouble = "load"
-	crash  trouble = "a crash"   // of a node
-	outage trouble = "an outage" // of the database, for a moment
+	load    trouble = "load"
+	crash   trouble = "a crash"   // of a node
+	outage  trouble = "an outage" // of the database, for a moment
+	silence trouble = "load, after which all have heard of it"
 )
 
 // planted are bugs that are put in on purpose. Each breaks one promise.
@@ -62,6 +70,8 @@ var planted = []struct {
 	{"unnoticed_rotation", load, 3, []string{"a refresh token has two successors", "after its end was acknowledged"}},
 	{"blind_retry", outage, 20, []string{"redeemed twice", "answered twice", "two successors", "is not good any more"}},
 	{"stale_read", load, 10, []string{"a token is good after its end was acknowledged"}},
+	{"mixed_answers", load, 10, []string{"a token is taken for another's"}},
+	{"deaf_to_others", silence, 10, []string{"a token is good after its end was acknowledged"}},
 }
 
 // place is a store for some nodes, and how it fails.
@@ -97,6 +107,9 @@ func TestPlantedBugs(t *testing.T) {
 func findPlanted(t *testing.T, p place) {
 	control, path := faultyRun(t, p, "none")
 	for _, test := range planted {
+		if test.shows == silence && p.nodes == 1 {
+			continue // there are no others
+		}
 		t.Run(test.bug+" under "+string(test.shows), func(t *testing.T) {
 			rounds := hunt(t, p, test.bug, test.rounds, test.shows, test.want)
 			control.t = t
@@ -125,11 +138,14 @@ func (r *run) suffer(p place, path string, what trouble) {
 		case crash:
 			r.crash(r.nodes[0])
 		case outage:
-			p.outage(path)
+			r.away(0, func() { p.outage(path) })()
 		default:
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
+	if what == silence {
+		r.hear()
+	}
 }
 
 // hunt brings trouble until the bug shows, and returns how often that was.

@@ -53,10 +53,10 @@ func TestKillPostgresThatCommitsLate(t *testing.T) {
 func (r *run) killPostgres(server *pgtest.Server, times int) {
 	r.t.Helper()
 	for i := range times {
-		r.amid(0, func() {
+		r.amid(0, r.away(0, func() {
 			server.Kill(r.t)
 			server.Run(r.t)
-		})
+		}))
 		r.clean(fmt.Sprintf("after kill %d", i+1))
 	}
 }
@@ -70,7 +70,7 @@ func TestConnectionsCut(t *testing.T) {
 	r := newRun(t, line, line)
 	for i := range times(t) {
 		before := p.cuts.Load()
-		r.under(100*time.Millisecond, func() {
+		r.under(100*time.Millisecond, r.away(0, func() {
 			switch i % 3 {
 			case 0:
 				p.cut()
@@ -80,7 +80,7 @@ func TestConnectionsCut(t *testing.T) {
 				p.hide.Store(true)
 			}
 			r.until("the cut", func() bool { return p.cuts.Load() > before })
-		})
+		}))
 		r.clean(fmt.Sprintf("after cut %d", i+1))
 	}
 	r.end()
@@ -97,16 +97,16 @@ func TestStatementsDelayed(t *testing.T) {
 	for _, test := range []struct{ delay, lasts time.Duration }{
 		{50 * time.Millisecond, time.Second}, {time.Second, 3 * time.Second}, {time.Hour, 9 * time.Second},
 	} {
-		r.under(100*time.Millisecond, func() {
+		r.under(100*time.Millisecond, r.away(0, func() {
 			p.delay.Store(int64(test.delay))
 			time.Sleep(test.lasts)
 			p.delay.Store(0)
-		})
+		}))
 		r.clean(fmt.Sprintf("after delays of %s", test.delay))
 	}
-	r.under(100*time.Millisecond, func() {
+	r.under(100*time.Millisecond, r.away(0, func() {
 		server.Exec(t, "postgres", "BEGIN", "LOCK TABLE gatehouse.grants IN ACCESS EXCLUSIVE MODE", "SELECT pg_sleep(6)", "COMMIT")
-	})
+	}))
 	r.clean("after a lock")
 	r.end()
 }
@@ -117,12 +117,41 @@ func TestNodeStandsStill(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	r, _ := twoNodes(t)
 	for _, pause := range []time.Duration{time.Second, 7 * time.Second} {
-		r.under(100*time.Millisecond, func() {
+		r.under(100*time.Millisecond, r.away(1, func() {
 			r.nodes[0].signal(syscall.SIGSTOP)
 			time.Sleep(pause)
 			r.nodes[0].signal(syscall.SIGCONT)
-		})
+		}))
 		r.clean(fmt.Sprintf("after a pause of %s", pause))
 	}
 	r.end()
+}
+
+// A revocation that is asked for again since its first answer was lost holds at
+// the gateway of the same process at once, as any other (DESIGN, the gateway's
+// promise 5).
+func TestRevokedAgain(t *testing.T) {
+	server := pgtest.Start(t)
+	p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", server.Port))
+	r := newRun(t, onPostgres(p.port()))
+	n := r.nodes[0]
+	for range 10 {
+		var token string
+		r.until("a token", func() bool {
+			_, g, err := r.issue(n)
+			token = g.access
+			return err == nil && token != ""
+		})
+		r.until("the gateway to know it", r.callSays(n, token, true))
+		p.hide.Store(true) // the answer to the next COMMIT
+		r.until("the revocation", func() bool {
+			o, err := r.revoke(n, service, token)
+			return err == nil && o.Outcome == Acknowledged
+		})
+		p.hide.Store(false)
+		if o, err := r.call(n, token); err != nil || o.Active {
+			t.Errorf("after it was acknowledged: %v, %v", o, err)
+		}
+		r.until("the gateway to refuse it", r.callSays(n, token, false))
+	}
 }

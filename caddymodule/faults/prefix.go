@@ -14,7 +14,7 @@ func Prefix(ops []Op, from, to time.Duration) (before []Op) {
 		}
 		switch {
 		case o.End < from:
-		case o.Kind == Introspect:
+		case o.looks():
 			continue // it changes nothing
 		default:
 			o.Outcome, o.Error = Unknown, "as the copy was made"
@@ -23,7 +23,7 @@ func Prefix(ops []Op, from, to time.Duration) (before []Op) {
 		if o.Outcome == Unknown {
 			o.Over = to
 		}
-		for _, ref := range []Ref{o.Code, o.Access, o.Refresh, o.Page, o.Session, o.Client} {
+		for _, ref := range o.gave() {
 			given[ref] = true
 		}
 		before = append(before, o)

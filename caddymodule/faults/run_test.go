@@ -10,13 +10,20 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/engine/handle"
+	"github.com/gatehouse-auth/gatehouse/introspect"
 )
 
 const (
 	clients   = 12      // that work at the same time
 	mostOps   = 600_000 // of one run
 	afterwork = 2 * time.Minute
-	across    = 0 // every node asks the database itself
+	memory    = introspect.DefaultTTL // of the nodes' gateways
+	// across is how long an end may take to the gateways of other nodes, and
+	// reconnects how far their attempts are apart when they have no connection
+	// (engine/store/postgres/README.md).
+	across, reconnects = time.Second, time.Second
 )
 
 // run is some nodes under load, and the history of it.
@@ -27,7 +34,7 @@ type run struct {
 	history *History
 	random  *rand.Rand // of the driver alone
 	user    *browser   // of alice, who stays signed in
-	pages   bool       // the nodes have pages, on which she can sign in
+	whole   bool       // the nodes have pages, on which she can sign in, and gateways
 
 	mu    sync.Mutex
 	held  []string // every access and refresh token that was given, some twice
@@ -35,24 +42,26 @@ type run struct {
 	made  []party // every client that has registered
 
 	fell    []fall
+	outages []Outage
 	gate    atomic.Pointer[gate]
-	checked int    // operations that were judged after earlier faults
-	looked  extent // what was looked at then
+	// last is how far the last verdict went, and before the one before that:
+	// gateways are asked again about what came since then, of which all know by now.
+	before, last extent
 }
 
-// extent is how much there is to look at.
-type extent struct{ tokens, clients int }
+// extent is how much there is to look at and to judge.
+type extent struct{ tokens, clients, ops int }
 
-// newRun starts a node for each of some storage lines of a Caddyfile, and signs a
-// user in.
+// newRun starts a node for each of some storage lines of a Caddyfile, and signs
+// alice in.
 func newRun(t *testing.T, storage ...string) *run {
 	t.Helper()
 	start := time.Now()
 	r := &run{
 		t: t, http: newHTTPClient(), random: rand.New(rand.NewPCG(*seed, 0)), known: map[Ref]bool{},
-		history: NewHistory(mostOps, func() time.Duration { return time.Since(start) }), pages: len(storage) > 0,
+		history: NewHistory(mostOps, func() time.Duration { return time.Since(start) }), whole: len(storage) > 0,
 	}
-	r.user = r.newBrowser()
+	r.user = r.newBrowser("alice")
 	t.Cleanup(r.http.CloseIdleConnections)
 	issuer := ""
 	for i, line := range storage {
@@ -63,7 +72,7 @@ func newRun(t *testing.T, storage ...string) *run {
 		r.nodes = append(r.nodes, n)
 		n.start()
 	}
-	if r.pages {
+	if r.whole {
 		r.signIn()
 	}
 	return r
@@ -81,6 +90,13 @@ func (r *run) hold(tokens ...string) {
 	}
 }
 
+// count is how many tokens were given so far.
+func (r *run) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.held)
+}
+
 // know remembers a client that has registered.
 func (r *run) know(by party) {
 	r.mu.Lock()
@@ -88,11 +104,11 @@ func (r *run) know(by party) {
 	r.made = append(r.made, by)
 }
 
-// anyOf picks one of the tokens given since the last verdict.
+// anyOf picks one of the tokens given since the verdict before the last.
 func (r *run) anyOf(random *rand.Rand) (string, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	recent := r.held[r.looked.tokens:]
+	recent := r.held[r.before.tokens:]
 	if len(recent) == 0 {
 		return "", false
 	}
@@ -136,8 +152,9 @@ func (r *run) crash(n *node) {
 	r.history.Settle(n.number)
 }
 
-// look asks what the tokens and clients are worth that have come since.
-func (r *run) look(since extent) {
+// look asks what the tokens and clients are worth that have come since, and the
+// gateways also about access tokens from before.
+func (r *run) look(since, before extent) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), afterwork)
 	defer cancel()
@@ -156,6 +173,11 @@ func (r *run) look(since extent) {
 	for _, token := range r.held[since.tokens:] {
 		looks <- func(n *node) (Op, error) { return r.introspect(n, token) }
 	}
+	for _, token := range r.held[before.tokens:] {
+		if r.opens(token) {
+			looks <- func(n *node) (Op, error) { return r.call(n, token) }
+		}
+	}
 	for _, by := range r.made[since.clients:] {
 		looks <- func(n *node) (Op, error) {
 			o, _, err := r.issueTo(n, by, RefOf(by.id))
@@ -166,18 +188,35 @@ func (r *run) look(since extent) {
 	group.Wait()
 }
 
+// opens reports whether there are gateways that a token is for.
+func (r *run) opens(token string) bool {
+	return r.whole && strings.HasPrefix(token, string(handle.AccessToken))
+}
+
+// gateways are what is promised of the nodes' gateways.
+func (r *run) gateways() Gateways { return Gateways{across, memory, r.outages} }
+
+// away notes of a fault, and the recovery from it, that a node could not be told
+// meanwhile what others did; as node 0, that none could.
+func (r *run) away(node int, fault func()) func() {
+	return func() {
+		from := r.history.Now()
+		fault()
+		r.outages = append(r.outages, Outage{node, from, r.history.Now() + reconnects})
+	}
+}
+
 // verdict looks at all tokens given since the verdict before, and judges what
 // was done since then.
 func (r *run) verdict() []Violation {
 	r.t.Helper()
-	r.look(r.looked)
-	r.looked = extent{len(r.held), len(r.made)}
+	r.look(r.last, r.before)
 	ops, err := r.history.Ops()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	found := Check(ops[r.checked:], across)
-	r.checked = len(ops)
+	found := Check(ops[r.before.ops:], r.last.ops-r.before.ops, r.gateways())
+	r.before, r.last = r.last, extent{len(r.held), len(r.made), len(ops)}
 	return found
 }
 
@@ -187,15 +226,29 @@ func (r *run) clean(after string) {
 	r.report(after, r.verdict())
 }
 
-// end looks at all tokens there ever were, and judges the whole history.
+// hear waits until every gateway must have heard of all that has ended.
+func (r *run) hear() {
+	now := r.history.Now()
+	known := now
+	for _, n := range r.nodes {
+		if r.whole && len(r.nodes) > 1 {
+			known = max(known, r.gateways().know(now, n.number))
+		}
+	}
+	time.Sleep(known - now)
+}
+
+// end looks at all tokens there ever were, when the gateways know what has become
+// of them, and judges the whole history.
 func (r *run) end() {
 	r.t.Helper()
-	r.look(extent{})
+	r.hear()
+	r.look(extent{}, extent{})
 	ops, err := r.history.Ops()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.report("in the end", Check(ops, across))
+	r.report("in the end", Check(ops, 0, r.gateways()))
 	r.t.Logf("%d tokens; %s", len(r.held), tally(ops))
 }
 

@@ -102,7 +102,7 @@ func judgeCopy(r *run, path string, from, to time.Duration) {
 	n.start()
 	defer n.kill()
 	on := &run{
-		t: r.t, nodes: []*node{n}, http: r.http, user: r.user, pages: true, random: r.random,
+		t: r.t, nodes: []*node{n}, http: r.http, user: r.user, whole: true, random: r.random,
 		known: map[Ref]bool{}, history: NewHistory(mostOps, r.history.now),
 	}
 	for _, token := range r.held {
@@ -110,7 +110,7 @@ func judgeCopy(r *run, path string, from, to time.Duration) {
 			on.hold(token)
 		}
 	}
-	on.look(extent{})
+	on.look(extent{}, extent{})
 	after, err := on.history.Ops()
 	if err != nil {
 		r.t.Fatal(err)
@@ -118,8 +118,9 @@ func judgeCopy(r *run, path string, from, to time.Duration) {
 	if len(on.held) == 0 {
 		r.t.Fatal("nothing was given before the copy")
 	}
-	on.report("on the copy", Check(append(before, after...), 0))
-	on.looked.tokens, on.checked = len(on.held), len(after)
+	on.report("on the copy", Check(append(before, after...), 0, Gateways{}))
+	on.before = extent{tokens: len(on.held), ops: len(after)}
+	on.last = on.before
 	on.under(20*time.Millisecond, func() { time.Sleep(50 * time.Millisecond) })
 	on.clean("on the copy")
 }
@@ -173,7 +174,7 @@ func TestDamagedFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.report(fmt.Sprintf("after damage %d", i+1), Check(ops, across))
+		r.report(fmt.Sprintf("after damage %d", i+1), Check(ops, 0, r.gateways()))
 		unavailable += r.turnedAway() - before
 		n.kill()
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -39,6 +40,8 @@ var bugs = map[string]func(store.Store) store.Store{
 	"unnoticed_rotation": func(s store.Store) store.Store { return unnoticedRotation{s} },
 	"blind_retry":        func(s store.Store) store.Store { return blindRetry{s} },
 	"stale_read":         func(s store.Store) store.Store { return &staleRead{Store: s} },
+	"mixed_answers":      func(s store.Store) store.Store { return &mixedAnswers{Store: s} },
+	"deaf_to_others":     func(s store.Store) store.Store { return s }, // Open makes it so
 }
 
 // faulty is SQLite or PostgreSQL with a bug.
@@ -73,7 +76,11 @@ func (f *faulty) Open(ctx context.Context) (store.Store, error) {
 	var s store.Store
 	var err error
 	if strings.HasPrefix(f.Path, "postgres://") {
-		s, err = postgres.Open(ctx, postgres.Options{DSN: f.Path})
+		options := postgres.Options{DSN: f.Path}
+		if f.Bug == "deaf_to_others" { // it never looks for what other nodes have changed
+			options.NoNotify, options.FollowInterval = true, 24*time.Hour
+		}
+		s, err = postgres.Open(ctx, options)
 	} else {
 		s, err = sqlite.Open(ctx, sqlite.Options{Path: f.Path, BusyTimeout: busyTimeout})
 	}
@@ -279,4 +286,23 @@ func (s *staleRead) AccessToken(ctx context.Context, service, id model.ID) (mode
 		s.copies.Store(id, staleCopy{token, grant, time.Now()})
 	}
 	return token, grant, err
+}
+
+// mixedAnswers now and then gives a lookup what another one asked for: the
+// token is the right one, the grant that comes with it another's.
+type mixedAnswers struct {
+	store.Store
+	last    atomic.Pointer[model.Grant]
+	lookups atomic.Int64
+}
+
+func (s *mixedAnswers) AccessToken(ctx context.Context, service, id model.ID) (model.AccessToken, model.Grant, error) {
+	token, grant, err := s.Store.AccessToken(ctx, service, id)
+	if err != nil {
+		return token, grant, err
+	}
+	if other := s.last.Swap(&grant); other != nil && s.lookups.Add(1)%10 == 0 {
+		return token, *other, nil
+	}
+	return token, grant, nil
 }

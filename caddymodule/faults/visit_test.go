@@ -17,7 +17,7 @@ type led struct {
 // code by the same sign-in, and the sign-out, after which neither the cookie nor
 // the tokens are worth anything.
 func (c *client) visit(ctx context.Context) error {
-	b, request := c.run.newBrowser(), authorizeForm(app.id, passing)
+	b, request := c.run.newBrowser("bob"), authorizeForm(app.id, passing)
 	if c.chance(2) {
 		request.Set("prompt", "consent")
 	}
@@ -66,7 +66,7 @@ func (c *client) leave(ctx context.Context, b *browser, request url.Values, have
 	if _, err := c.authorize(ctx, kept, request); err != nil {
 		return err
 	}
-	return c.introspect(ctx, have.access)
+	return c.look(ctx, have.access)
 }
 
 // enroll registers a client, which gets tokens from then on.
