@@ -65,21 +65,25 @@ type InsertRefreshToken struct{ Token model.RefreshToken }
 
 // RotateRefreshToken names the successor of a refresh token that has none,
 // and removes the access token that was issued with it. ErrSpent: it has a
-// successor, has expired at Now (Unix seconds), or is gone.
+// successor, has expired at Now (Unix seconds), or is gone. Was, unless 0, is the
+// access token that the caller has read with it: a hint, which spares a store to
+// ask and may be wrong.
 type RotateRefreshToken struct {
 	Service   model.ID
 	ID        model.ID
 	Successor model.ID
+	Was       model.ID
 	Now       int64
 }
 
 // RenewAccessToken couples a new access token to a refresh token that is kept,
 // and removes the one coupled before. Until, unless 0, is the refresh token's
-// new expiry (Unix seconds). ErrSpent as for RotateRefreshToken.
+// new expiry (Unix seconds). ErrSpent, and Was, as for RotateRefreshToken.
 type RenewAccessToken struct {
 	Service model.ID
 	ID      model.ID // the refresh token
 	Access  model.ID // the new access token
+	Was     model.ID // the one before
 	Now     int64    // Unix seconds
 	Until   int64
 }

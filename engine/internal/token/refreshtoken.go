@@ -131,7 +131,7 @@ func (p *Processor) renew(ctx context.Context, u *used, of mint.Of) (*mint.Pair,
 			until = now + p.RefreshTokenDuration(of.Client, u.grant.Scopes)
 		}
 		return []store.Step{
-			store.RenewAccessToken{Service: p.Service.ID, ID: u.row.ID, Access: id, Now: now, Until: until},
+			store.RenewAccessToken{Service: p.Service.ID, ID: u.row.ID, Access: id, Was: u.row.Access, Now: now, Until: until},
 			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: max(until, t.ExpiresAt()), Access: id},
 			store.InsertAccessToken{Token: a.Row},
 		}, nil
@@ -154,7 +154,7 @@ func (p *Processor) rotate(ctx context.Context, u *used, of mint.Of) (*mint.Pair
 			return nil, err
 		}
 		steps := []store.Step{
-			store.RotateRefreshToken{Service: p.Service.ID, ID: u.row.ID, Successor: id, Now: now},
+			store.RotateRefreshToken{Service: p.Service.ID, ID: u.row.ID, Successor: id, Was: u.row.Access, Now: now},
 			store.ExtendGrant{Service: p.Service.ID, ID: u.grant.ID, Until: t.ExpiresAt(), Access: id},
 		}
 		return append(steps, t.Inserts()...), nil

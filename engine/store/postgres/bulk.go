@@ -3,7 +3,6 @@ package postgres
 import (
 	"github.com/jackc/pgx/v5"
 
-	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
@@ -23,33 +22,35 @@ const insertTokens = `INSERT INTO access_tokens (service, id, grant_id, expires_
 	AS u (service, id, grant_id, expires_at, hash, scopes, resources, jkt, x5t)
 	WHERE EXISTS (SELECT 1 FROM grants g WHERE g.id = u.grant_id AND g.service = u.service OFFSET 0) RETURNING id`
 
-// inBulk takes the units of a batch that can be done together out of it.
-func (w *writers) inBulk(batch []*unit) (bulks []*bulk, rest []*unit) {
+// split parts a batch by the ways in which its units are done.
+func split(batch []*unit) (bulks []*bulk, trip, rest []*unit) {
 	byText := map[string]*bulk{}
 	for _, u := range batch {
-		step, ok := u.steps[0].(store.InsertAccessToken)
-		if !ok || len(u.steps) > 1 {
+		switch {
+		case u.way == byItself:
 			rest = append(rest, u)
 			continue
+		case u.way == inTrip || u.bulk == "":
+			trip = append(trip, u)
+			continue
 		}
-		text := w.parts.sql(accessTokens, step.Token.ID, insertTokens)
-		b := byText[text]
+		b := byText[u.bulk]
 		if b == nil {
-			b = &bulk{text: text}
-			byText[text] = b
+			b = &bulk{text: u.bulk}
+			byText[u.bulk] = b
 			bulks = append(bulks, b)
 		}
-		b.add(u, &step.Token)
+		b.add(u)
 	}
-	return bulks, rest
+	return bulks, trip, rest
 }
 
 // add adds a unit, whose plan says that its values can be kept.
-func (b *bulk) add(u *unit, a *model.AccessToken) {
+func (b *bulk) add(u *unit) {
 	values := u.plan.list[0].args
 	b.units = append(b.units, u)
-	b.services, b.ids = append(b.services, int64(a.Service)), append(b.ids, int64(a.ID))
-	b.grants, b.expiries = append(b.grants, int64(a.Grant)), append(b.expiries, a.ExpiresAt)
+	b.services, b.ids = append(b.services, values[0].(int64)), append(b.ids, values[1].(int64))
+	b.grants, b.expiries = append(b.grants, values[2].(int64)), append(b.expiries, values[3].(int64))
 	b.hashes = append(b.hashes, bytesOf(values[4]))
 	b.scopes, b.resources = append(b.scopes, values[5]), append(b.resources, values[6])
 	b.jkts, b.x5ts = append(b.jkts, bytesOf(values[7])), append(b.x5ts, bytesOf(values[8]))
@@ -65,13 +66,18 @@ func (b *bulk) queue(batch *pgx.Batch) {
 }
 
 // read gives each unit its outcome: a token that was not inserted has no grant.
+// When one of them fails, the next attempt finds out which.
 func (b *bulk) read(results pgx.BatchResults) error {
 	done := make(map[int64]bool, len(b.units))
-	if err := collect(results, func(r row) { done[r.Int(0)] = true }); err != nil {
-		if isOutcome(outcome(err)) || isSlow(err) {
-			return errCareful
+	err := collect(results, func(r row) { done[r.Int(0)] = true })
+	switch {
+	case err != nil && (isOutcome(outcome(err)) || ofRow(err)):
+		for _, u := range b.units {
+			u.way = inTrip
 		}
-		return err
+		return errApart
+	case err != nil:
+		return waited(nil, b.text, err)
 	}
 	for i, u := range b.units {
 		if u.err = nil; !done[b.ids[i]] {

@@ -29,6 +29,10 @@ const (
 	idleTimeout = 5 * time.Second
 )
 
+// otherConnections is how many there are beside those of the workers: two for
+// what would keep others waiting, and for the sweeper and other jobs.
+const otherConnections = 4
+
 // poolConfig reads a connection string.
 func poolConfig(dsn string, connections int) (*pgxpool.Config, error) {
 	if dsn == "" {

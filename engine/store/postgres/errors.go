@@ -75,6 +75,13 @@ func isSlow(err error) bool {
 	return code(err) == codeQueryCanceled || code(err) == codeLockNotAvailable
 }
 
+// ofRow reports whether the server names the row for which a statement waited
+// too long.
+func ofRow(err error) bool {
+	var e *pgconn.PgError
+	return isSlow(err) && errors.As(err, &e) && e.Where != ""
+}
+
 // isLost reports whether an error leaves open what the server did.
 func isLost(err error) bool {
 	c := code(err)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,10 @@ const followLimit = 1000
 type feed struct {
 	now    func() time.Time
 	notify string // the channel that wakes the others; empty: there is none
+
+	// full is the last moment of which everything has been given, in Unix
+	// milliseconds. It is read without mu, which a subscriber may hold for ever.
+	full atomic.Int64
 
 	mu   sync.Mutex // held while subscribers are called
 	last int64      // everything up to here has been given
@@ -91,6 +96,11 @@ func (f *feed) publish(changes []model.Change) {
 	}
 	f.subs.Tell(changes)
 }
+
+// lag is how old what has been given of the feed is, in milliseconds. It counts
+// from the last look that found nothing more: how many changes there have been
+// since says nothing.
+func (f *feed) lag(now time.Time) int64 { return max(0, now.UnixMilli()-f.full.Load()) }
 
 // maxAhead bounds what is remembered to have been given. Beyond it, changes may
 // be given twice.

@@ -62,6 +62,7 @@ func (s *Store) catchUp(ctx context.Context) (more bool) {
 		return false
 	}
 	if s.replica.note(asked, end, state.Int(4)); end == last {
+		f.full.Store(asked.UnixMilli())
 		return false
 	}
 	rows, err := s.reads.query(ctx, selectChanges, last, int64(followLimit))
@@ -76,8 +77,24 @@ func (s *Store) catchUp(ctx context.Context) (more bool) {
 			changes = append(changes, c)
 		}
 	}
-	f.subs.Tell(changes)
+	if f.subs.Tell(changes); f.last >= end {
+		f.full.Store(asked.UnixMilli())
+	}
 	return len(rows) == followLimit
+}
+
+// settle waits until a transaction that tells the feed, and whose answer was
+// lost, is over, and gives what it told if it was committed. Who asks for the
+// same again finds it done, writes nothing, and is acknowledged: what is
+// remembered here must not last longer. Without a database the follower does it,
+// once there is one.
+func (s *Store) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), tripTimeout)
+	defer cancel()
+	_, err := s.reads.one(store.Prefer(ctx), `SELECT last FROM feed WHERE id = 1 FOR UPDATE`) // which that one has until it is over
+	for more := err == nil; more; {
+		more = s.catchUp(ctx)
+	}
 }
 
 // startAgain begins at the end of a feed that is not the one that was followed:

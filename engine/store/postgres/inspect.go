@@ -18,7 +18,7 @@ func (s *Store) Inspect(ctx context.Context) (findings []store.Finding, err erro
 	}
 	findings = append(findings, schema)
 	for _, look := range []func(context.Context) ([]store.Finding, error){
-		s.inspectServer, s.inspectClock, s.inspectNodes, s.inspectSize, s.inspectReplicas,
+		s.inspectServer, s.inspectClock, s.inspectNodes, s.inspectSize, s.inspectPartitions, s.inspectReplicas,
 	} {
 		found, err := look(ctx)
 		if err != nil {
@@ -75,16 +75,19 @@ func (s *Store) inspectClock(ctx context.Context) ([]store.Finding, error) {
 
 // inspectNodes looks at what the nodes have said within the last beats.
 func (s *Store) inspectNodes(ctx context.Context) (findings []store.Finding, err error) {
-	rows, err := s.reads.query(ctx, `SELECT n.name, n.schema, n.seen, n.ahead, f.last - n.feed
-		FROM nodes n CROSS JOIN feed f WHERE f.id = 1 AND n.seen > $1 ORDER BY n.name`, s.opts.Now().Add(-3*beatInterval).Unix())
+	rows, err := s.reads.query(ctx, `SELECT name, schema, ahead, feed FROM nodes WHERE seen > `+databaseSeconds+` - $1::bigint ORDER BY name`,
+		int64(3*beatInterval/time.Second))
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range rows {
-		ahead := time.Duration(r.Int(3)) * time.Millisecond
-		f := store.Finding{Name: "node", Value: fmt.Sprintf("%s: schema %d, clock %s from the database's, %d changes behind at its last beat",
-			r.Text(0), r.Int(1), ahead.Abs(), max(r.Int(4), 0))}
-		if ahead.Abs() > maxSkew {
+		ahead, lag := time.Duration(r.Int(2))*time.Millisecond, time.Duration(r.Int(3))*time.Millisecond
+		f := store.Finding{Name: "node", Value: fmt.Sprintf("%s: schema %d, clock %s from the database's, had all changes %s before its last beat",
+			r.Text(0), r.Int(1), ahead.Abs(), lag)}
+		switch {
+		case lag > maxFeedLag:
+			f.Advice = "what others revoke may still hold there: is it overloaded? else restart it"
+		case ahead.Abs() > maxSkew:
 			f.Advice = "let it follow a time server"
 		}
 		findings = append(findings, f)
@@ -93,25 +96,14 @@ func (s *Store) inspectNodes(ctx context.Context) (findings []store.Finding, err
 }
 
 func (s *Store) inspectSize(ctx context.Context) ([]store.Finding, error) {
-	r, err := s.reads.one(ctx, `SELECT pg_database_size(current_database()), (SELECT count(*) FROM changes),
+	r, err := s.reads.one(ctx, `SELECT pg_database_size(current_database()), (SELECT f.last - l.floor FROM feed f, feed_floor l WHERE f.id = 1 AND l.id = 1),
 		(SELECT count(*) FROM leases WHERE name = 'sweeper' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`)
 	if err != nil {
 		return nil, err
 	}
-	partitions, missing := 0, store.Finding{}
-	for table := range s.opts.Widths {
-		list := s.parts.list(table)
-		if partitions += len(list); len(list) > 0 && s.parts.find(table, currentID(s.opts.Now())) == nil {
-			missing = store.Finding{Name: "partitions", Value: table + " has none for this moment", Advice: "is a node running that may create tables?"}
-		}
-	}
 	findings := []store.Finding{
 		{Name: "disk", Value: fmt.Sprintf("the database has %s", humanize.IBytes(uint64(r.Int(0))))},
 		{Name: "change feed", Value: fmt.Sprintf("%d changes of the last hour", r.Int(1))},
-		{Name: "partitions", Value: fmt.Sprint(partitions)},
-	}
-	if missing.Name != "" {
-		findings = append(findings, missing)
 	}
 	if r.Int(2) == 0 {
 		findings = append(findings, store.Finding{Name: "sweeper", Value: "no node sweeps at this moment", Advice: "expired rows stay until a node is started"})

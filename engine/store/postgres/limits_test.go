@@ -41,7 +41,6 @@ func TestLimitsOfASession(t *testing.T) {
 	}))
 	must(t, h.atLength(ctx, func(tx pgx.Tx) error {
 		show(tx, "statement_timeout", "10min")
-		show(tx, "lock_timeout", "500ms")
 		show(tx, "enable_seqscan", "on")
 		return nil
 	}))

@@ -13,7 +13,14 @@ const (
 	beatInterval = 10 * time.Second
 	// goneAfter is how long a node may be silent before its row is removed.
 	goneAfter = time.Hour
+	// maxFeedLag is how old what a node has of the feed may be: what is revoked
+	// holds everywhere within it.
+	maxFeedLag = time.Second
 )
+
+// databaseSeconds is the database's clock in Unix seconds: by a node's own, one
+// whose clock is wrong would seem to be gone.
+const databaseSeconds = `extract(epoch FROM clock_timestamp())::bigint`
 
 // beat says that this node is there until the store closes.
 func (s *Store) beat() {
@@ -21,21 +28,22 @@ func (s *Store) beat() {
 	ticker := time.NewTicker(beatInterval)
 	defer ticker.Stop()
 	for {
-		s.feed.mu.Lock()
-		end := s.feed.last
-		s.feed.mu.Unlock()
-		_ = s.exec(s.ctx, func(ctx context.Context, conn *pgx.Conn) error { // or at the next beat
-			_, err := conn.Exec(ctx, `INSERT INTO nodes (name, schema, started, seen, feed, ahead) VALUES ($1, $2, $3, $4, $5, $6)
-				ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, feed = excluded.feed, ahead = excluded.ahead`,
-				nodeName(s.name), s.known, started, s.opts.Now().Unix(), end, s.clock.ahead.Load())
-			return err
-		})
+		_ = s.beatOnce(s.ctx, started) // or at the next beat
 		select {
 		case <-s.closing:
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+func (s *Store) beatOnce(ctx context.Context, started int64) error {
+	return s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `INSERT INTO nodes (name, schema, started, seen, feed, ahead) VALUES ($1, $2, $3, `+databaseSeconds+`, $4, $5)
+			ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, feed = excluded.feed, ahead = excluded.ahead`,
+			nodeName(s.name), s.known, started, s.feed.lag(s.opts.Now()), s.clock.ahead.Load())
+		return err
+	})
 }
 
 // leave gives back what this node has: its row, and the sweeper's lease. Else
@@ -48,9 +56,9 @@ func (s *Store) leave() {
 }
 
 // forgetNodes removes the rows of nodes that did not leave.
-func (s *Store) forgetNodes(ctx context.Context, now time.Time) error {
+func (s *Store) forgetNodes(ctx context.Context) error {
 	return s.exec(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, `DELETE FROM nodes WHERE seen < $1`, now.Add(-goneAfter).Unix())
+		_, err := conn.Exec(ctx, `DELETE FROM nodes WHERE seen < `+databaseSeconds+` - $1::bigint`, int64(goneAfter/time.Second))
 		return err
 	})
 }

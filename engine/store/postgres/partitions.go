@@ -153,7 +153,8 @@ func (p *partitions) create(ctx context.Context, table string, width time.Durati
 			}
 		}
 		name := table + "_" + handle.Time(begin).UTC().Format("20060102t150405")
-		err := p.make(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM (%d) TO (%d)`, name, table, begin, end))
+		err := p.make(ctx, append(aside(restOf(table)),
+			fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM (%d) TO (%d)`, name, table, begin, end))...)
 		if err != nil {
 			return fmt.Errorf("making the partition %s: %w", name, err)
 		}
@@ -162,20 +163,13 @@ func (p *partitions) create(ctx context.Context, table string, width time.Durati
 	return nil
 }
 
-// make runs a statement that makes a partition, unless another node was first
+// make runs statements that make a partition, unless another node was first
 // (IF NOT EXISTS does not wait for it) or rows of that time are among the rest,
-// where they and the others of that time are found too. It locks the rest, and
-// does not wait for that for long: whoever comes after it would wait too.
-func (p *partitions) make(ctx context.Context, statement string) error {
+// where they and the others of that time are found too.
+func (p *partitions) make(ctx context.Context, statements ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, tripTimeout)
 	defer cancel()
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '500ms'`); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, statement)
-		return err
-	})
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return execEach(ctx, tx, statements...) })
 	switch code(err) {
 	case codeDuplicateTable, codeUniqueViolation, codeInvalidObject, codeCheckViolation:
 		return nil
@@ -186,6 +180,37 @@ func (p *partitions) make(ctx context.Context, statement string) error {
 func (p *partitions) list(table string) []*partition {
 	if set := p.set.Load(); set != nil {
 		return (*set)[table]
+	}
+	return nil
+}
+
+// before is the last partition of those that end before another begins, or nil.
+func (p *partitions) before(part *partition) (before *partition) {
+	for _, other := range p.list(part.table) {
+		if other.to <= part.from {
+			before = other
+		}
+	}
+	return before
+}
+
+// aside waits until no VACUUM has the tables, and keeps others away, which neither
+// readers nor writers notice: an autovacuum is ended when somebody has waited for
+// it for a second (deadlock_timeout). Locks that others do notice do not wait for
+// long then: whoever comes after them would wait too.
+func aside(tables ...string) []string {
+	return []string{
+		`SET LOCAL lock_timeout = ` + milliseconds(lockTimeout),
+		`LOCK TABLE ` + strings.Join(tables, `, `) + ` IN SHARE UPDATE EXCLUSIVE MODE`,
+		`SET LOCAL lock_timeout = 500`,
+	}
+}
+
+func execEach(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"hash/crc32"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -37,8 +38,30 @@ type planner struct {
 	list  []statement
 	// tells are changes that do not depend on an answer.
 	tells []model.Change
+	// trusts lets a plan be made on what the caller has read before. It then
+	// fails when that is so no more, and another must be made without.
+	trusts bool
 	// names are the access tokens that the steps name.
 	names []model.ID
+	// shared is the row that they lock and many others too: the id of a client,
+	// or of a service, below 0. 0: there is none.
+	shared model.ID
+}
+
+// turn is that of a unit with these statements.
+func (p *planner) turn() turn {
+	t := turn{shared: int64(p.shared)}
+	if args := p.list[0].args; len(args) > 1 { // the first is the service
+		switch v := args[1].(type) {
+		case int64:
+			t.first = v
+		case string:
+			t.first = int64(crc32.ChecksumIEEE([]byte(v)))
+		case []byte:
+			t.first = int64(crc32.ChecksumIEEE(v))
+		}
+	}
+	return t
 }
 
 // add plans a statement.
@@ -90,7 +113,7 @@ func (p *planner) step(step store.Step) error {
 	case store.ExtendGrant:
 		p.extendGrant(s)
 	case store.RevokeGrant:
-		p.each(nil, tellGrants(s.Service), `DELETE FROM grants WHERE id = $2 AND service = $1 RETURNING id`, int64(s.Service), int64(s.ID))
+		p.revokeGrant(s)
 	case store.RevokeGrants:
 		return p.revokeGrants(s)
 	case store.InsertHandle:
@@ -98,11 +121,56 @@ func (p *planner) step(step store.Step) error {
 	case store.RedeemHandle:
 		p.redeemHandle(s)
 	case store.UseOnce:
-		p.add(store.ErrSpent, `INSERT INTO used_values (service, digest, expires_at) VALUES ($1, $2, $4)
-			ON CONFLICT (service, digest) DO UPDATE SET expires_at = excluded.expires_at WHERE used_values.expires_at <= $3`,
-			int64(s.Service), s.Digest[:], s.Now, s.ExpiresAt)
+		p.useOnce(s)
+
+	case store.InsertSession:
+		return p.insertSession(&s.Session)
+	case store.RenewSession:
+		return p.renewSession(&s.Session)
+	case store.JoinSession:
+		p.joinSession(s)
+	case store.ExpectClients:
+		p.expectClients(s)
+	case store.EndSession:
+		p.endSession(s)
+	case store.DeleteSessions:
+		p.deleteSessions(s)
+
+	case store.PutConsent:
+		return p.putConsent(&s.Consent)
+	case store.DeleteConsent:
+		p.deleteConsent(s)
+	case store.InsertAccount:
+		return p.insertAccount(&s.Account, ``)
+	case store.PutAccount:
+		return p.insertAccount(&s.Account, ` ON CONFLICT (service, subject) DO UPDATE SET name = excluded.name, key = excluded.key, claims = excluded.claims`)
+	case store.SetPassword:
+		p.setPassword(s)
+	case store.SetDisabled:
+		p.setDisabled(s)
+
+	case store.InsertClient:
+		return p.insertClient(&s.Client, s.Most)
+	case store.UpdateClient:
+		p.updateClient(&s.Client)
+	case store.DeleteClient:
+		p.deleteClient(s)
+
+	case store.InsertKey:
+		p.insertKey(&s.Key, ``)
+		p.tellKeys(s.Key.Service)
+	case store.RetireKeys:
+		p.retireKeys(s)
+	case store.InsertFirstKeys:
+		p.insertFirstKeys(s)
+	case store.InsertSecret:
+		p.insertSecret(s)
+	case store.ResealSecret:
+		p.resealSecret(s)
+	case store.ResealKey:
+		p.resealKey(s)
 	default:
-		return p.sessionStep(step)
+		return fmt.Errorf("a step of type %T: %w", step, column.ErrMalformed)
 	}
 	return nil
 }

@@ -8,26 +8,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
-// clientStep plans the steps for clients that are registered at run time.
-func (p *planner) clientStep(step store.Step) error {
-	switch s := step.(type) {
-	case store.InsertClient:
-		return p.insertClient(&s.Client, s.Most)
-	case store.UpdateClient:
-		c := &s.Client
-		p.each(store.ErrNotFound, tellClient(c.Service, c.ID), `UPDATE stored_clients
-			SET settings = $4, sealed = $5, token_hash = $6, modified_at = $7, version = version + 1
-			WHERE id = $2 AND service = $1 AND version = $3`+returningAlias,
-			int64(c.Service), int64(c.ID), c.Version, column.NotNull(c.Settings), column.BytesOrNull(c.Sealed), c.TokenHash[:], c.ModifiedAt)
-	case store.DeleteClient:
-		p.each(store.ErrNotFound, tellClient(s.Service, s.ID), `DELETE FROM stored_clients WHERE id = $2 AND service = $1`+returningAlias,
-			int64(s.Service), int64(s.ID))
-	default:
-		return fmt.Errorf("a step of type %T: %w", step, column.ErrMalformed)
-	}
-	return nil
-}
-
 // returningAlias is read by tellClient.
 const returningAlias = ` RETURNING (SELECT alias FROM clients WHERE clients.id = stored_clients.id)`
 
@@ -44,7 +24,7 @@ func (p *planner) insertClient(c *model.StoredClient, most int) error {
 		return fmt.Errorf("a client without an alias: %w", column.ErrMalformed)
 	}
 	if most > 0 {
-		p.add(nil, lockService, int64(c.Service))
+		p.lockService(c.Service)
 	}
 	told := func(o *outcomes, r row) {
 		o.tell(model.Change{Service: c.Service, Kind: model.ChangeClient, Ref: model.ID(r.Int(0)), Subject: c.Alias})
@@ -57,4 +37,16 @@ func (p *planner) insertClient(c *model.StoredClient, most int) error {
 		int64(c.Service), c.Alias, c.Developer, column.NotNull(c.Settings), column.BytesOrNull(c.Sealed), c.TokenHash[:],
 		c.CreatedAt, c.ModifiedAt, c.Version)
 	return nil
+}
+
+func (p *planner) updateClient(c *model.StoredClient) {
+	p.each(store.ErrNotFound, tellClient(c.Service, c.ID), `UPDATE stored_clients
+		SET settings = $4, sealed = $5, token_hash = $6, modified_at = $7, version = version + 1
+		WHERE id = $2 AND service = $1 AND version = $3`+returningAlias,
+		int64(c.Service), int64(c.ID), c.Version, column.NotNull(c.Settings), column.BytesOrNull(c.Sealed), c.TokenHash[:], c.ModifiedAt)
+}
+
+func (p *planner) deleteClient(s store.DeleteClient) {
+	p.each(store.ErrNotFound, tellClient(s.Service, s.ID), `DELETE FROM stored_clients WHERE id = $2 AND service = $1`+returningAlias,
+		int64(s.Service), int64(s.ID))
 }

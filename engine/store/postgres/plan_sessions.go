@@ -6,37 +6,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store/internal/column"
 )
 
-// sessionStep plans the steps for sign-in sessions and consents.
-func (p *planner) sessionStep(step store.Step) error {
-	switch s := step.(type) {
-	case store.InsertSession:
-		return p.insertSession(&s.Session)
-	case store.RenewSession:
-		return p.renewSession(&s.Session)
-	case store.JoinSession:
-		// Under a lock that the end of the session waits for.
-		p.add(store.ErrNotFound, `INSERT INTO session_clients (service, session, client)
-			SELECT $1::bigint, $2::bigint, $3::bigint FROM sessions WHERE id = $2 AND service = $1 FOR KEY SHARE
-			ON CONFLICT (session, client, service) DO UPDATE SET client = excluded.client`,
-			int64(s.Service), int64(s.Session), int64(s.Client))
-	case store.ExpectClients:
-		p.expectClients(s)
-	case store.EndSession:
-		p.endSession(s)
-	case store.DeleteSessions:
-		p.add(nil, `DELETE FROM session_clients WHERE service = $1
-			AND session IN (SELECT id FROM sessions WHERE service = $1 AND subject = $2)`, int64(s.Service), s.Subject)
-		p.add(nil, `DELETE FROM sessions WHERE service = $1 AND subject = $2`, int64(s.Service), s.Subject)
-	case store.PutConsent:
-		return p.putConsent(&s.Consent)
-	case store.DeleteConsent:
-		p.add(nil, `DELETE FROM consents WHERE service = $1 AND subject = $2 AND client = $3`, int64(s.Service), s.Subject, int64(s.Client))
-	default:
-		return p.accountStep(step)
-	}
-	return nil
-}
-
 func (p *planner) insertSession(s *model.Session) error {
 	amr, err := column.List(s.AMR)
 	if err != nil {
@@ -56,6 +25,14 @@ func (p *planner) renewSession(s *model.Session) error {
 		WHERE id = $2 AND service = $1 AND subject = $3`,
 		int64(s.Service), int64(s.ID), s.Subject, s.AuthTime, s.ExpiresAt, s.Hash[:], amr)
 	return nil
+}
+
+// joinSession holds a lock that the end of the session waits for.
+func (p *planner) joinSession(s store.JoinSession) {
+	p.add(store.ErrNotFound, `INSERT INTO session_clients (service, session, client)
+		SELECT $1::bigint, $2::bigint, $3::bigint FROM sessions WHERE id = $2 AND service = $1 FOR KEY SHARE
+		ON CONFLICT (session, client, service) DO UPDATE SET client = excluded.client`,
+		int64(s.Service), int64(s.Session), int64(s.Client))
 }
 
 // lockSession lets those who join wait, and waits for those who are joining.
@@ -83,13 +60,8 @@ func (p *planner) endSession(s store.EndSession) {
 		RETURNING id`, int64(s.Service), int64(s.ID))
 }
 
-func (p *planner) putConsent(c *model.Consent) error {
-	claims, err := column.List(c.Claims)
-	if err != nil {
-		return err
-	}
-	p.add(nil, `INSERT INTO consents (service, subject, client, scopes, claims, granted_at) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (service, subject, client) DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims, granted_at = excluded.granted_at`,
-		int64(c.Service), c.Subject, int64(c.Client), column.OrNull(column.JoinWords(c.Scopes)), claims, c.GrantedAt)
-	return nil
+func (p *planner) deleteSessions(s store.DeleteSessions) {
+	p.add(nil, `DELETE FROM session_clients WHERE service = $1
+		AND session IN (SELECT id FROM sessions WHERE service = $1 AND subject = $2)`, int64(s.Service), s.Subject)
+	p.add(nil, `DELETE FROM sessions WHERE service = $1 AND subject = $2`, int64(s.Service), s.Subject)
 }

@@ -21,18 +21,27 @@ func (p *planner) insertGrant(g *model.Grant) error {
 	return positive(g.ID)
 }
 
-// extendGrant locks the grant, so that the token that counts is the same for
-// both statements that look at it.
+// extendGrant locks the grant, and writes it only when something changes: most
+// refreshes move nothing. The token that counted is looked for under the lock.
 func (p *planner) extendGrant(s store.ExtendGrant) {
-	if s.Access != 0 {
-		p.add(store.ErrNotFound, `SELECT id FROM grants WHERE id = $2 AND service = $1 FOR UPDATE`, int64(s.Service), int64(s.ID))
-		p.each(nil, tellGrants(s.Service), `SELECT g.id FROM grants g JOIN access_tokens a
-			ON a.id = g.only_access AND a.service = g.service AND a.grant_id = g.id
-			WHERE g.id = $2 AND g.service = $1 AND g.only_access NOT IN (0, $3)`, int64(s.Service), int64(s.ID), int64(s.Access))
+	row := func(o *outcomes, r row) {
+		if was := model.ID(r.Int(0)); s.Access != 0 && was != 0 && was != s.Access {
+			o.then = append(o.then, statement{
+				sql:  p.parts.sql(accessTokens, was, `SELECT grant_id FROM access_tokens WHERE id = $2 AND service = $1 AND grant_id = $3`),
+				args: []any{int64(s.Service), int64(was), int64(s.ID)},
+				row:  tellGrants(s.Service),
+			})
+		}
 	}
-	p.add(store.ErrNotFound, `UPDATE grants SET expires_at = greatest(expires_at, $3),
-		only_access = CASE WHEN only_access = 0 OR $4::bigint = 0 THEN only_access ELSE $4::bigint END WHERE id = $2 AND service = $1`,
-		int64(s.Service), int64(s.ID), s.Until, int64(s.Access))
+	p.each(store.ErrNotFound, row, `WITH g AS (SELECT id, only_access, expires_at FROM grants WHERE id = $2 AND service = $1 FOR UPDATE),
+		u AS (UPDATE grants SET expires_at = greatest(g.expires_at, $3),
+			only_access = CASE WHEN g.only_access = 0 OR $4::bigint = 0 THEN g.only_access ELSE $4::bigint END
+			FROM g WHERE grants.id = g.id AND (g.expires_at < $3 OR g.only_access <> 0 AND $4::bigint NOT IN (0, g.only_access)))
+		SELECT only_access FROM g`, int64(s.Service), int64(s.ID), s.Until, int64(s.Access))
+}
+
+func (p *planner) revokeGrant(s store.RevokeGrant) {
+	p.each(nil, tellGrants(s.Service), `DELETE FROM grants WHERE id = $2 AND service = $1 RETURNING id`, int64(s.Service), int64(s.ID))
 }
 
 func (p *planner) revokeGrants(s store.RevokeGrants) error {
@@ -100,7 +109,8 @@ const ofSubject = ` service = $1 AND subject = $2 AND client = $3`
 
 // keepAccessToken names the one access token that counts in each grant: the
 // others end without being looked for. Two that do it at once for one client
-// take turns, by the client's row: neither would see the other's new grant.
+// take turns, by the client's row: neither would see the other's new grant. A
+// refresh under way has its grant's row, and is waited for: its token ends too.
 // It tells of a grant in which any token counted, the new token's own among
 // them, and of one in which the token that counted is there; the other grants
 // had none that counted.
@@ -108,12 +118,13 @@ func (p *planner) keepAccessToken(s store.KeepAccessToken) error {
 	if s.Subject == "" || s.Client == 0 || s.Access <= 0 {
 		return fmt.Errorf("keeping an access token without naming it, a subject and a client: %w", column.ErrMalformed)
 	}
-	p.names = append(p.names, s.Access)
+	p.names, p.shared = append(p.names, s.Access), s.Client
 	p.add(nil, `SELECT id FROM clients WHERE id = $1 FOR UPDATE`, int64(s.Client))
-	p.each(nil, tellGrants(s.Service), `SELECT id FROM grants WHERE`+ofSubject+` AND (only_access = 0
+	p.add(nil, `SELECT id FROM grants WHERE`+ofSubject+` ORDER BY id FOR UPDATE`, int64(s.Service), s.Subject, int64(s.Client))
+	p.each(nil, tellGrants(s.Service), `WITH kept AS (UPDATE grants SET only_access = $4 WHERE`+ofSubject+`)
+		SELECT id FROM grants WHERE`+ofSubject+` AND (only_access = 0
 		OR EXISTS (SELECT 1 FROM access_tokens a WHERE a.id = grants.only_access AND a.service = $1 AND a.grant_id = grants.id OFFSET 0))`,
-		int64(s.Service), s.Subject, int64(s.Client))
-	p.add(nil, `UPDATE grants SET only_access = $4 WHERE`+ofSubject, int64(s.Service), s.Subject, int64(s.Client), int64(s.Access))
+		int64(s.Service), s.Subject, int64(s.Client), int64(s.Access))
 	return nil
 }
 
@@ -134,6 +145,12 @@ func (p *planner) rotateRefreshToken(s store.RotateRefreshToken) error {
 	if s.Successor <= 0 {
 		return fmt.Errorf("a refresh token without a successor: %w", column.ErrMalformed)
 	}
+	if p.trusts && s.Was != 0 {
+		p.add(store.ErrSpent, p.parts.sql(refreshTokens, s.ID, `UPDATE refresh_tokens t SET successor = $4 WHERE`+usable+` AND t.access = $5`),
+			int64(s.Service), int64(s.ID), s.Now, int64(s.Successor), int64(s.Was))
+		p.revokeAccessToken(s.Service, s.Was)
+		return nil
+	}
 	p.each(store.ErrSpent, p.endCoupled(s.Service, 0),
 		p.parts.sql(refreshTokens, s.ID, `UPDATE refresh_tokens t SET successor = $4 WHERE`+usable+` RETURNING t.access`),
 		int64(s.Service), int64(s.ID), s.Now, int64(s.Successor))
@@ -143,6 +160,12 @@ func (p *planner) rotateRefreshToken(s store.RotateRefreshToken) error {
 // renewAccessToken reads which access token was coupled under the row's lock:
 // of many renewals at once, each ends the one before it.
 func (p *planner) renewAccessToken(s store.RenewAccessToken) {
+	if p.trusts && s.Was != 0 && s.Was != s.Access {
+		p.add(store.ErrSpent, p.parts.sql(refreshTokens, s.ID, `UPDATE refresh_tokens t SET access = $4, expires_at = CASE WHEN $5::bigint = 0 THEN expires_at ELSE $5::bigint END
+			WHERE`+usable+` AND t.access = $6`), int64(s.Service), int64(s.ID), s.Now, int64(s.Access), s.Until, int64(s.Was))
+		p.revokeAccessToken(s.Service, s.Was)
+		return
+	}
 	p.each(store.ErrSpent, p.endCoupled(s.Service, s.Access), p.parts.sql(refreshTokens, s.ID, `WITH was AS (SELECT t.access FROM refresh_tokens t WHERE`+usable+` FOR UPDATE)
 		UPDATE refresh_tokens SET access = $4, expires_at = CASE WHEN $5::bigint = 0 THEN expires_at ELSE $5::bigint END
 		FROM was WHERE id = $2 AND service = $1 RETURNING was.access`),
@@ -182,4 +205,10 @@ func (p *planner) redeemHandle(s store.RedeemHandle) {
 		WHERE id = $2 AND service = $1 AND kind = $3 AND NOT redeemed AND expires_at > $4
 		AND (grant_id = 0 OR EXISTS (SELECT 1 FROM grants g WHERE g.id = t.grant_id AND g.service = $1 OFFSET 0))`),
 		int64(s.Service), int64(s.ID), int64(s.Kind), s.Now, s.Keep)
+}
+
+func (p *planner) useOnce(s store.UseOnce) {
+	p.add(store.ErrSpent, `INSERT INTO used_values (service, digest, expires_at) VALUES ($1, $2, $4)
+		ON CONFLICT (service, digest) DO UPDATE SET expires_at = excluded.expires_at WHERE used_values.expires_at <= $3`,
+		int64(s.Service), s.Digest[:], s.Now, s.ExpiresAt)
 }

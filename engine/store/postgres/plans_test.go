@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func TestPlansReadFewRows(t *testing.T) {
 	h := newHouse(t, Options{DSN: place(pgtest.Start(t, "autovacuum=off"))})
 	ctx := context.Background()
 	id := handle.First(time.Now()) + 1
-	p := planner{parts: h.parts}
+	p, trusting := planner{parts: h.parts}, planner{parts: h.parts, trusts: true}
 	for _, step := range []store.Step{
 		store.InsertAccessToken{Token: model.AccessToken{Service: h.service, ID: id, Grant: id}},
 		store.RotateRefreshToken{Service: h.service, ID: id, Successor: id + 1},
@@ -29,11 +30,22 @@ func TestPlansReadFewRows(t *testing.T) {
 		store.ExtendGrant{Service: h.service, ID: id, Access: id}, store.RevokeGrant{Service: h.service, ID: id},
 		store.RevokeGrants{Service: h.service, Subject: "user1"}, store.EndSession{Service: h.service, ID: id},
 		store.JoinSession{Service: h.service, Session: id, Client: 1}, store.DeleteSessions{Service: h.service, Subject: "user1"},
+		store.KeepAccessToken{Service: h.service, Subject: "user1", Client: 1, Access: id},
+		store.ExpectClients{Service: h.service, Session: id}, store.UseOnce{Service: h.service},
+		store.InsertClient{Client: model.StoredClient{Service: h.service, Alias: "app"}, Most: 1},
 	} {
 		must(t, p.step(step))
 	}
 	texts := []string{lookAccessToken.one, lookAccessToken.many, lookInTheReplica.one, lookInTheReplica.many, insertTokens, selectPage, selectState, selectStoredClient + ` AND c.id = $2`}
+	then := outcomes{}
 	for _, s := range p.list {
+		if texts = append(texts, s.sql); s.row != nil && (strings.Contains(s.sql, "refresh_tokens") || strings.Contains(s.sql, "FROM g WHERE")) {
+			s.row(&then, row{binary.BigEndian.AppendUint64(nil, uint64(id+1))}) // what an answer asks for
+		}
+	}
+	must(t, trusting.step(store.RotateRefreshToken{Service: h.service, ID: id, Successor: id + 1, Was: id + 2}))
+	must(t, trusting.step(store.RenewAccessToken{Service: h.service, ID: id, Access: id, Was: id + 2}))
+	for _, s := range append(then.then, trusting.list...) {
 		texts = append(texts, s.sql)
 	}
 	conn := h.connect(t)

@@ -89,7 +89,8 @@ type Store struct {
 	opts    Options
 	name    string // of this node: random
 	pool    *pgxpool.Pool
-	link    *link // to pool
+	link    *link         // to pool
+	quick   *pgxpool.Pool // the workers', who wait for no lock for long
 	parts   *partitions
 	reads   *readers
 	writers *writers
@@ -119,7 +120,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 }
 
 func openStore(ctx context.Context, opts Options) (*Store, error) {
-	config, err := poolConfig(opts.DSN, opts.Readers+opts.Writers+2)
+	config, err := poolConfig(opts.DSN, otherConnections)
 	if err != nil {
 		return nil, err
 	}
@@ -140,9 +141,13 @@ func openStore(ctx context.Context, opts Options) (*Store, error) {
 	if s.pool, err = pgxpool.NewWithConfig(s.ctx, config); err != nil {
 		return nil, openError(err)
 	}
+	if s.quick, err = pgxpool.NewWithConfig(s.ctx, hurried(config, opts.Readers+opts.Writers)); err != nil {
+		return nil, openError(err)
+	}
 	if err := s.start(ctx, partitioned); err != nil {
 		s.cancel()
 		s.pool.Close()
+		s.quick.Close()
 		return nil, openError(err)
 	}
 	return s, nil
@@ -170,11 +175,12 @@ func (s *Store) start(ctx context.Context, partitioned bool) error {
 	}
 	s.sweeper = newSweeper(s, partitioned)
 	s.link = &link{pool: s.pool}
-	s.reads = newReaders(s.link, s.parts)
+	quick := &link{pool: s.quick}
+	s.reads = newReaders(quick, s.parts, newReaders(s.link, s.parts, nil))
 	if err := s.openReplica(s.ctx); err != nil {
 		return err
 	}
-	s.writers = &writers{link: s.link, parts: s.parts, feed: &s.feed, replica: s.replica, queue: newQueue[*unit]()}
+	s.writers = newWriters(s, quick, newWriters(s, s.link, nil))
 	for range s.opts.Readers {
 		s.workers.Go(s.reads.loop)
 		if s.replica != nil {
@@ -184,9 +190,12 @@ func (s *Store) start(ctx context.Context, partitioned bool) error {
 	for range s.opts.Writers {
 		s.workers.Go(s.writers.loop)
 	}
+	s.workers.Go(s.reads.aside.loop)
+	s.workers.Go(s.writers.aside.loop)
 	if s.opts.AsIs {
 		return nil
 	}
+	s.feed.full.Store(s.opts.Now().UnixMilli()) // nobody has asked for anything before
 	s.jobs.Go(s.follow)
 	s.jobs.Go(s.beat)
 	if s.replica != nil {
@@ -209,7 +218,9 @@ func (s *Store) Close() error {
 		s.cancel()
 		s.jobs.Wait()
 		s.writers.queue.close()
+		s.writers.aside.queue.close()
 		s.reads.queue.close()
+		s.reads.aside.queue.close()
 		if s.replica != nil {
 			s.replica.reads.queue.close()
 			defer s.replica.pool.Close()
@@ -218,6 +229,7 @@ func (s *Store) Close() error {
 		if !s.opts.AsIs {
 			s.leave()
 		}
+		s.quick.Close()
 		s.pool.Close()
 	})
 	return nil

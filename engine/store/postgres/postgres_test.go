@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 	"github.com/gatehouse-auth/gatehouse/engine/store/storetest"
@@ -31,10 +33,26 @@ func place(s *pgtest.Server) string {
 
 func factory(s *pgtest.Server, prefix string) storetest.Factory {
 	return storetest.Factory{
-		New:   func(testing.TB) string { return prefix + place(s) },
-		Open:  openAddress,
-		Brief: prefix != "",
+		New:    func(testing.TB) string { return prefix + place(s) },
+		Open:   openAddress,
+		Settle: settle,
+		Brief:  prefix != "",
 	}
+}
+
+// settle waits until no session but its own is left on the server, which does what
+// it was sent before it notices that nobody is there any more.
+func settle(t testing.TB, address string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), strings.TrimPrefix(address, plainly))
+	must(t, err)
+	defer conn.Close(context.Background())
+	await(t, "the end of the sessions of a process that was killed", func() bool {
+		others := 0
+		must(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&others))
+		return others == 0
+	})
 }
 
 func TestMain(m *testing.M) { storetest.Main(m, storetest.Factory{Open: openAddress}) }

@@ -41,8 +41,13 @@ func newQueue[T any]() *queue[T] {
 	return &queue[T]{preferred: make(chan T, maxQueue), others: make(chan T, maxQueue)}
 }
 
-// put adds to the line of a context.
-func (q *queue[T]) put(ctx context.Context, v T) error {
+// put adds to the line of a context, and waits for a place in it.
+func (q *queue[T]) put(ctx context.Context, v T) error { return q.add(ctx, v, queueTimeout) }
+
+// offer adds to it if there is a place.
+func (q *queue[T]) offer(ctx context.Context, v T) error { return q.add(ctx, v, 0) }
+
+func (q *queue[T]) add(ctx context.Context, v T, patience time.Duration) error {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	if q.closed {
@@ -57,7 +62,10 @@ func (q *queue[T]) put(ctx context.Context, v T) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(queueTimeout)
+	if patience == 0 {
+		return errCrowded
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case line <- v:

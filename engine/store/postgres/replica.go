@@ -62,11 +62,11 @@ func (s *Store) openReplica(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read replica: %w", err)
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := pgxpool.NewWithConfig(ctx, hurried(config, s.opts.Readers))
 	if err != nil {
 		return fmt.Errorf("read replica: %w", err)
 	}
-	s.replica = &replica{pool: pool, reads: newReaders(&link{pool: pool}, s.parts), now: s.opts.Now}
+	s.replica = &replica{pool: pool, reads: newReaders(&link{pool: pool}, s.parts, nil), now: s.opts.Now}
 	return nil
 }
 
@@ -143,6 +143,7 @@ func (s *Store) watchReplica() {
 		case <-ticker.C:
 		}
 		r := s.replica
+		asked := r.now()
 		due, known := r.due()
 		if !known || r.now().UnixMilli() < r.down.Load() {
 			continue
@@ -150,7 +151,6 @@ func (s *Store) watchReplica() {
 		s.feed.mu.Lock()
 		name := s.feed.name
 		s.feed.mu.Unlock()
-		asked := r.now()
 		state, err := r.reads.one(s.ctx, selectState, due.end)
 		switch {
 		case err == nil && isFeed(state, name, due.at):

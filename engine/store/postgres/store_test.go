@@ -109,14 +109,14 @@ func TestNoPasswordInErrors(t *testing.T) {
 // Overload: who finds the queue full for a second is told so, instead of waiting
 // with the others; and who is preferred goes before them.
 func TestCrowded(t *testing.T) {
-	h := newHouse(t, Options{DSN: place(pgtest.Start(t)), Writers: 1})
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)) + "&idle_in_transaction_session_timeout=0", Writers: 1})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	held, err := h.connect(t).Begin(ctx)
 	must(t, err)
-	_, err = held.Exec(ctx, `LOCK TABLE consents IN ACCESS EXCLUSIVE MODE`)
+	_, err = held.Exec(ctx, `SELECT 1 FROM feed FOR UPDATE`) // for which everybody waits
 	must(t, err)
-	forget := store.DeleteConsent{Service: h.service, Subject: "alice", Client: 1}
+	forget := store.RevokeGrants{Service: h.service, Client: 9}
 	const many = maxQueue + 4*maxBatch
 	results := make(chan error, many)
 	for range many {
@@ -172,7 +172,7 @@ func TestReconnect(t *testing.T) {
 
 // A write that waits too long for another's lock fails alone.
 func TestSlowWriteFailsAlone(t *testing.T) {
-	h := newHouse(t, Options{DSN: place(pgtest.Start(t)) + "&lock_timeout=300", Writers: 1})
+	h := newHouse(t, Options{DSN: place(pgtest.Start(t)) + "&lock_timeout=300&idle_in_transaction_session_timeout=0", Writers: 1})
 	ctx := context.Background()
 	held, err := h.connect(t).Begin(ctx)
 	must(t, err)
@@ -207,7 +207,7 @@ func TestClocksApart(t *testing.T) {
 			DSN: place(server), Report: reported.report, FollowInterval: 10 * time.Millisecond,
 			Now: func() time.Time { return time.Now().Add(test.ahead) },
 		})
-		await(t, "a reading", func() bool { return test.ahead == 0 || h.clock.ahead.Load() != 0 })
+		await(t, "a reading", func() bool { return h.clock.read.Load() && reported.named("clock") >= test.want })
 		for range 5 {
 			h.wake()
 			time.Sleep(10 * time.Millisecond) // more readings, which must change nothing

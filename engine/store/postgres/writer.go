@@ -1,14 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/gatehouse-auth/gatehouse/engine/model"
 	"github.com/gatehouse-auth/gatehouse/engine/store"
@@ -21,8 +18,23 @@ type unit struct {
 	done  chan error
 
 	plan planner
+	turn turn
+	bulk string      // the statement that does it with others, if there is one
+	then []statement // what its statements have asked for; runs behind those of all
+	way  way
+	late error // it waited too long for others
 	err  error // its own outcome, once the batch has been committed
 }
+
+// way is how a unit is done. One that fails is tried in the next way, so that
+// it is known to be the one, and the others stay.
+type way uint8
+
+const (
+	inBulk   way = iota // in one statement with others, if there is one
+	inTrip              // by its own statements, in the round trip of all
+	byItself            // behind the others, under a savepoint
+)
 
 // writers take the units that wait and do each batch in one transaction.
 type writers struct {
@@ -31,6 +43,22 @@ type writers struct {
 	feed    *feed
 	replica *replica // nil: there is none
 	queue   *queue[*unit]
+	slow    *slowTexts
+	// aside do what would keep others waiting; nil: these are they.
+	aside *writers
+	// lockTimeout is how long to wait for the feed, as the server writes it.
+	lockTimeout string
+	settle      func() // when nobody knows whether the feed was told
+}
+
+// newWriters makes writers with others aside, if those are given.
+func newWriters(s *Store, link *link, aside *writers) *writers {
+	w := &writers{link: link, parts: s.parts, feed: &s.feed, replica: s.replica, queue: newQueue[*unit](), slow: &slowTexts{}, aside: aside, settle: s.settle}
+	if aside != nil {
+		w.slow = aside.slow
+	}
+	w.lockTimeout = s.pool.Config().ConnConfig.RuntimeParams["lock_timeout"]
+	return w
 }
 
 // Write applies the steps in one transaction.
@@ -62,55 +90,77 @@ func (w *writers) loop() {
 	}
 }
 
-// maxAttempts bounds how often a transaction is tried that meets others.
-const maxAttempts = 10
+const (
+	// maxAttempts bounds how often a transaction is tried that meets others.
+	maxAttempts = 10
+	// maxRounds bounds how often the units that fail are told from the rest.
+	// After that each is done by itself.
+	maxRounds = 3
+)
 
 // commit does a batch in one transaction and answers its units: each with its
-// own outcome, or all with the database's error.
+// own outcome, or all with the database's error. It is repeated only when
+// nothing of it was kept.
 func (w *writers) commit(batch []*unit) {
-	batch = w.prepare(batch)
-	if len(batch) == 0 {
-		return
-	}
-	var err error
-	for attempt, careful := 0, false; ; {
-		var changes []model.Change
-		changes, err = w.transact(batch, careful)
-		if err == nil {
-			if len(changes) > 0 {
-				w.replica.wrote(changes[len(changes)-1].Seq)
-				w.feed.publish(changes)
-			}
-			break
-		}
-		if errors.Is(err, errCareful) {
-			careful = true
-			continue
-		}
-		if attempt++; !isTransient(err) && !errors.Is(err, errBroken) || attempt == maxAttempts {
-			err = unavailable(err)
-			break
-		}
-		if code(err) == codeUndefinedTable {
-			_ = w.parts.refresh(context.Background()) // or the next attempt says so
-		}
+	for attempt, round := 1, 1; ; {
 		if batch = w.prepare(batch); len(batch) == 0 {
 			return
 		}
-		careful = careful || attempt > 1
-		time.Sleep(rand.N(time.Duration(attempt) * 10 * time.Millisecond))
-	}
-	for _, u := range batch {
-		if err != nil {
-			u.done <- err
-		} else {
-			u.done <- u.err
+		switch r := w.transact(batch); r.verdict {
+		case committed:
+			w.finish(batch, r.changes)
+			return
+		case divided:
+			if round++; round > maxRounds {
+				for _, u := range batch {
+					u.way = byItself
+				}
+			}
+		case again:
+			if attempt++; attempt > maxAttempts {
+				fail(batch, r.err)
+				return
+			}
+			if code(r.err) == codeUndefinedTable {
+				_ = w.parts.refresh(context.Background()) // or the next attempt says so
+			}
+			time.Sleep(rand.N(time.Duration(attempt) * 10 * time.Millisecond))
+		case unknown:
+			if len(r.changes) > 0 {
+				w.settle()
+			}
+			fail(batch, r.err)
+			return
+		case refused:
+			fail(batch, r.err)
+			return
 		}
 	}
 }
 
-// prepare plans the units of a batch, and answers those that have been given up
-// or cannot be done.
+// finish answers the units of a batch that was committed.
+func (w *writers) finish(batch []*unit, changes []model.Change) {
+	if len(changes) > 0 {
+		w.replica.wrote(changes[len(changes)-1].Seq)
+		w.feed.publish(changes)
+	}
+	for _, u := range batch {
+		if w.aside == nil {
+			w.slow.remove(u.runs) // they went through
+		}
+		u.done <- u.err
+	}
+}
+
+func fail(batch []*unit, err error) {
+	for _, u := range batch {
+		u.done <- unavailable(err)
+	}
+}
+
+// prepare plans the units of a batch and puts them in order. It answers those
+// that have been given up or cannot be done, and sends aside those that would
+// keep the others waiting.
 func (w *writers) prepare(batch []*unit) []*unit {
 	rest := batch[:0]
 	for _, u := range batch {
@@ -118,199 +168,58 @@ func (w *writers) prepare(batch []*unit) []*unit {
 		if err == nil {
 			err = w.planUnit(u)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			u.done <- err
-			continue
+		case w.aside != nil && (u.late != nil || w.slow.any(u.runs)):
+			u.late, u.way = nil, inBulk
+			if err := w.aside.queue.offer(u.ctx, u); err != nil {
+				u.done <- err
+			}
+		case u.late != nil:
+			u.done <- unavailable(u.late)
+		default:
+			rest = append(rest, u)
 		}
-		rest = append(rest, u)
 	}
+	slices.SortStableFunc(rest, func(a, b *unit) int { return a.turn.compare(b.turn) })
 	return rest
 }
 
 func (w *writers) planUnit(u *unit) error {
-	u.plan = planner{parts: w.parts, list: make([]statement, 0, 4)}
+	u.plan, u.then, u.bulk = planner{parts: w.parts, list: make([]statement, 0, 4), trusts: u.way != byItself}, nil, ""
 	for _, step := range u.steps {
 		if err := u.plan.step(step); err != nil {
 			return err
 		}
 	}
+	if step, ok := u.steps[0].(store.InsertAccessToken); ok && len(u.steps) == 1 {
+		u.bulk = w.parts.sql(accessTokens, step.Token.ID, insertTokens)
+	}
+	u.turn = u.plan.turn()
 	return nil
 }
 
-// errCareful says that a batch must be done unit by unit: one of its units
-// fails after it has changed something.
-var errCareful = errors.New("a unit of the batch fails")
-
-// errBroken says that the connection broke before the commit was asked for:
-// nothing of the batch was kept.
-var errBroken = errors.New("the connection broke")
-
-var errRolledBack = unavailableText("the database rolled back what was to be committed")
-
-// transact does a batch in one transaction, and returns what the feed was told.
-// The units' own errors count when it returns nil.
-func (w *writers) transact(batch []*unit, careful bool) ([]model.Change, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*tripTimeout)
-	defer cancel()
-	conn, err := w.link.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Release() // one in a transaction is closed
-	t := &tx{ctx: ctx, conn: conn.Conn()}
-	if careful {
-		err = t.oneByOne(batch)
-	} else {
-		err = t.together(w.inBulk(batch))
-	}
-	if err != nil {
-		t.rollback()
-		if code(err) == codeReadOnly { // it was the primary: the next connection looks for the one that is
-			_ = conn.Conn().Close(ctx)
-		}
-		if (isLost(err) || code(err) == codeReadOnly) && !errors.Is(err, errCareful) {
-			err = fmt.Errorf("%w: %w", errBroken, err)
-		}
-		return nil, err
-	}
-	return t.commit(w.feed)
+// runs reports whether a statement is one of the unit's.
+func (u *unit) runs(text string) bool {
+	is := func(s statement) bool { return s.sql == text }
+	return u.bulk == text || slices.ContainsFunc(u.plan.list, is) || slices.ContainsFunc(u.then, is)
 }
 
-// tx is the transaction of a batch.
-type tx struct {
-	ctx  context.Context
-	conn *pgx.Conn
-	outcomes
-}
+// turn is where a unit stands in its batch. Transactions that lock rows in one
+// order wait for one another; in several, for the server to end one of them.
+// Those that lock a row which many share come first, in the order of these
+// rows; the others in that of the rows which they begin with.
+type turn struct{ shared, first int64 }
 
-// begin begins one, whatever the database's default: what plans promise of rows
-// that others change meanwhile is so at this level.
-const begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
-
-// together sends all statements of all units in one round trip. What they
-// return is looked at before the commit.
-func (t *tx) together(bulks []*bulk, batch []*unit) error {
-	var b pgx.Batch
-	b.Queue(begin)
-	for _, bulk := range bulks {
-		bulk.queue(&b)
+func (t turn) compare(o turn) int {
+	switch {
+	case t.shared == o.shared:
+		return cmp.Compare(t.first, o.first)
+	case t.shared == 0:
+		return 1
+	case o.shared == 0:
+		return -1
 	}
-	for _, u := range batch {
-		u.queue(&b)
-	}
-	results := t.conn.SendBatch(t.ctx, &b)
-	_, err := results.Exec()
-	for i := 0; i < len(bulks) && err == nil; i++ {
-		err = bulks[i].read(results)
-	}
-	for i := 0; i < len(batch) && err == nil; i++ {
-		err = t.read(results, batch[i])
-	}
-	if e := results.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return t.after()
-}
-
-// read reads the results of a unit's statements.
-func (t *tx) read(results pgx.BatchResults, u *unit) error {
-	u.err = nil
-	waiting := len(t.then)
-	for i := range u.plan.list {
-		s := &u.plan.list[i]
-		found, err := t.readStatement(results, s)
-		switch {
-		case err != nil && (isOutcome(outcome(err)) || isSlow(err)):
-			return errCareful
-		case err != nil:
-			return err
-		case found || s.missing == nil:
-		case len(u.plan.list) > 1:
-			return errCareful
-		default: // it has changed nothing
-			u.err = s.missing
-			return nil
-		}
-	}
-	if u.plan.ends(t.then[waiting:]) {
-		return errCareful
-	}
-	t.changes = append(t.changes, u.plan.tells...)
-	return nil
-}
-
-// readStatement reads a result, and reports whether the statement touched a row.
-func (t *tx) readStatement(results pgx.BatchResults, s *statement) (found bool, err error) {
-	if s.row == nil {
-		tag, err := results.Exec()
-		return tag.RowsAffected() > 0, err
-	}
-	err = collect(results, func(r row) {
-		found = true
-		s.row(&t.outcomes, r)
-	})
-	return found, err
-}
-
-// after runs the statements that waited for answers.
-func (t *tx) after() error {
-	if len(t.then) == 0 {
-		return nil
-	}
-	list := t.then
-	t.then = nil
-	var b pgx.Batch
-	for i := range list {
-		b.Queue(list[i].sql, list[i].args...)
-	}
-	results := t.conn.SendBatch(t.ctx, &b)
-	for i := range list {
-		if _, err := t.readStatement(results, &list[i]); err != nil {
-			_ = results.Close() // it says the same
-			return err
-		}
-	}
-	return results.Close()
-}
-
-func (u *unit) queue(b *pgx.Batch) {
-	for i := range u.plan.list {
-		b.Queue(u.plan.list[i].sql, u.plan.list[i].args...)
-	}
-}
-
-// rollback ends the transaction. A connection on which that fails is closed.
-func (t *tx) rollback() {
-	if err := t.plainly(`ROLLBACK`); err != nil {
-		_ = t.conn.Close(t.ctx) // it has failed already
-	}
-}
-
-// commit tells the feed and commits.
-func (t *tx) commit(f *feed) ([]model.Change, error) {
-	var b pgx.Batch
-	f.queue(&b, t.changes)
-	b.Queue(`COMMIT`)
-	results := t.conn.SendBatch(t.ctx, &b)
-	err := f.number(results, t.changes)
-	if err == nil {
-		var tag pgconn.CommandTag
-		if tag, err = results.Exec(); err == nil && tag.String() != `COMMIT` { // PostgreSQL, COMMIT: it was aborted
-			err = errRolledBack
-		}
-	}
-	if e := results.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		return t.changes, nil
-	}
-	if isLost(err) && !errors.Is(err, errRolledBack) {
-		return nil, errors.Join(store.ErrUnknown, err)
-	}
-	t.rollback()
-	return nil, err
+	return cmp.Compare(t.shared, o.shared)
 }

@@ -158,14 +158,14 @@ func (m *mirror) tokenStep(t *rapid.T, step int, args arguments) (store.Step, er
 		m.handles[other] = h
 		return step, nil
 	case 5:
-		step := store.RotateRefreshToken{Service: service, ID: other, Successor: id, Now: now}
+		step := store.RotateRefreshToken{Service: service, ID: other, Successor: id, Was: m.was(t, args), Now: now}
 		return step, m.use(other, func(r *model.RefreshToken) {
 			delete(m.access, r.Access)
 			r.Successor = id
 		})
 	case 6:
 		until := rapid.SampledFrom([]int64{0, args.expires}).Draw(t, "until")
-		step := store.RenewAccessToken{Service: service, ID: other, Access: id, Now: now, Until: until}
+		step := store.RenewAccessToken{Service: service, ID: other, Access: id, Was: m.was(t, args), Now: now, Until: until}
 		return step, m.use(other, func(r *model.RefreshToken) {
 			if until != 0 {
 				r.ExpiresAt = until
@@ -210,6 +210,11 @@ func (m *mirror) tokenStep(t *rapid.T, step int, args arguments) (store.Step, er
 		}
 		return step, nil
 	}
+}
+
+// was is what a caller may think that a refresh token is coupled to.
+func (m *mirror) was(t *rapid.T, args arguments) model.ID {
+	return rapid.SampledFrom([]model.ID{0, m.refresh[args.other].Access, args.id}).Draw(t, "was")
 }
 
 // sessionStep changes a sign-in session, or uses a value once.

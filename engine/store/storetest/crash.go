@@ -139,6 +139,9 @@ func testCrash(t *testing.T, e *env) {
 	all := map[model.ID]heard{}
 	for round := range rounds {
 		runUntilKilled(t, e.address, int64(newID())+int64(round+1)<<40, 1500*(round+1), all)
+		if e.factory.Settle != nil {
+			e.factory.Settle(t, e.address)
+		}
 		e.Store = e.open(t)
 		e.afterCrash(t, all)
 		if err := e.Close(); err != nil { // the next writer is alone

@@ -34,10 +34,89 @@ func testKeepAccessToken(t *testing.T, e *env) {
 		s.refused(t, store.ErrNotFound, s.keep(b.ID), store.InsertAccessToken{Token: b})
 		s.only(t, a.ID, a, b)
 	})
+	t.Run("many at once, beside refreshes", func(t *testing.T) {
+		stores := []store.Store{e.Store, e.open(t)}
+		for range 3 {
+			for _, n := range []int{2, 16, 64} {
+				own := *e
+				own.service = e.newService(t)
+				own.raceKeep(t, n, stores)
+			}
+		}
+	})
 }
 
 func (e *env) keep(access model.ID) store.KeepAccessToken {
 	return store.KeepAccessToken{Service: e.service, Subject: "alice", Client: 1, Access: access}
+}
+
+// signIn is the write of a sign-in whose token is to be the only one.
+func (e *env) signIn(client model.ID) (model.AccessToken, []store.Step) {
+	g := e.grant()
+	g.Client = client
+	a := e.accessToken(g.ID)
+	keep := e.keep(a.ID)
+	keep.Client = client
+	return a, []store.Step{store.InsertGrant{Grant: g}, keep, store.InsertAccessToken{Token: a}}
+}
+
+// raceKeep signs alice in at two clients while grants of hers whose tokens have
+// ended are refreshed. One token is left of the sign-ins at each client, and who
+// refreshed has one that counts, or the feed says that it ended (threats 18, 19).
+func (e *env) raceKeep(t *testing.T, n int, stores []store.Store) {
+	ctx := context.Background()
+	ids, err := e.EnsureClients(ctx, e.service, []string{"a", "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients := []model.ID{ids["a"], ids["b"]}
+	refreshed := make([]model.AccessToken, n)
+	for i := range refreshed {
+		a, steps := e.signIn(clients[0])
+		e.write(t, steps...)
+		refreshed[i] = e.accessToken(a.Grant)
+	}
+	_, steps := e.signIn(clients[0]) // and so ends what they have
+	e.write(t, steps...)
+	page, err := e.Changes(ctx, e.service, model.Place{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signedIn := [2][]model.AccessToken{make([]model.AccessToken, n), make([]model.AccessToken, n)}
+	for i, err := range race(3*n, stores, func(s store.Store, i int) error {
+		k, at := i/3, i%3
+		if at == 2 {
+			return s.Write(ctx, store.ExtendGrant{Service: e.service, ID: refreshed[k].Grant, Access: refreshed[k].ID},
+				store.InsertAccessToken{Token: refreshed[k]})
+		}
+		a, steps := e.signIn(clients[at])
+		signedIn[at][k] = a
+		return s.Write(ctx, steps...)
+	}) {
+		fails(t, fmt.Sprint("call ", i), nil, err)
+	}
+	for at, tokens := range signedIn {
+		left := 0
+		for _, a := range tokens {
+			if e.accessErr(e.service, a.ID) == nil {
+				left++
+			}
+		}
+		equal(t, fmt.Sprint("tokens left of sign-ins at client ", at), 1, left, nil)
+	}
+	page, err = e.Changes(ctx, e.service, page.Next, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[model.ID]bool{}
+	for _, c := range page.Changes {
+		told[c.Ref] = told[c.Ref] || c.Kind == model.ChangeGrantRevoked
+	}
+	for i, a := range refreshed {
+		if e.accessErr(e.service, a.ID) != nil && !told[a.Grant] {
+			t.Errorf("the token of refresh %d has ended, and nobody is told", i)
+		}
+	}
 }
 
 func testKeepOne(t *testing.T, e *env) {

@@ -30,6 +30,9 @@ type Factory struct {
 	// a second time beside a store that is open. The store must not sweep by
 	// itself; the suite calls Sweep. Child processes call Open too.
 	Open func(ctx context.Context, address string) (store.Store, error)
+	// Settle waits until what a process had asked that was killed is done or lost,
+	// where the data is another process's.
+	Settle func(t testing.TB, address string)
 	// Brief: races and crashes are repeated less often, as with -short.
 	Brief bool
 }

@@ -196,8 +196,9 @@ CREATE TABLE leases (
 	until  bigint NOT NULL
 );
 
--- The nodes that are running: what they have seen of the feed, and how far
--- this database's clock was ahead of theirs, in milliseconds.
+-- The nodes that are running: when each was seen last (in seconds), how long
+-- before it had all of the feed, and how far this database's clock was ahead of
+-- its own, both in milliseconds.
 CREATE TABLE nodes (
 	name    text PRIMARY KEY,
 	schema  bigint NOT NULL,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -61,7 +62,7 @@ func Prepare(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
-	s := &Server{Port: freePort(t), Dir: filepath.Join(root, "data"), bin: bin, log: filepath.Join(root, "log")}
+	s := &Server{Port: FreePort(t), Dir: filepath.Join(root, "data"), bin: bin, log: filepath.Join(root, "log")}
 	if err := os.Mkdir(s.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -283,12 +284,29 @@ func version(path string) int {
 	return n
 }
 
-func freePort(t testing.TB) int {
+// FreePort returns a port of the loopback that nobody listens on. The server's end
+// of a connection to it was closed first and waits (TIME-WAIT, RFC 9293 §3.3.2):
+// for a minute the system gives the port to whoever asks for it, as servers do
+// (SO_REUSEADDR), and to nobody who asks for any, such as a test beside this one.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	if _, err := io.Copy(io.Discard, client); err != nil { // until that has arrived
+		t.Fatal(err)
+	}
 	return l.Addr().(*net.TCPAddr).Port
 }
