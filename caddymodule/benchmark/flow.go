@@ -24,6 +24,7 @@ const (
 	flowRedirect = "https://client.example/callback"
 	flowVerifier = "a-verifier-that-is-the-same-each-time-0123456789"
 	flowUser     = "alice"
+	quickUser    = "dodo" // whose hash costs next to nothing
 	flowPassword = "wonderland"
 )
 
@@ -80,6 +81,7 @@ func newHTTPClient() *http.Client {
 type codeFlow struct {
 	client                     *http.Client
 	authorize, token, userinfo string
+	user                       string
 }
 
 // request is the authorization request, the same each time.
@@ -218,7 +220,7 @@ func (f *codeFlow) signIn(ctx context.Context, address string) (*url.URL, error)
 			r, err = http.NewRequestWithContext(ctx, http.MethodGet, next.String(), nil)
 			continue
 		}
-		r, err = fillIn(ctx, r.URL, body)
+		r, err = f.fillIn(ctx, r.URL, body)
 	}
 	if err == nil {
 		err = fmt.Errorf("signing in at %s does not end", address)
@@ -227,12 +229,12 @@ func (f *codeFlow) signIn(ctx context.Context, address string) (*url.URL, error)
 }
 
 // fillIn answers a sign-in or a consent page.
-func fillIn(ctx context.Context, page *url.URL, body []byte) (*http.Request, error) {
+func (f *codeFlow) fillIn(ctx context.Context, page *url.URL, body []byte) (*http.Request, error) {
 	form := flowForm.FindSubmatch(body)
 	if form == nil {
 		return nil, fmt.Errorf("%s has no form: %.300q", page, body)
 	}
-	values := url.Values{"username": {flowUser}, "login": {flowUser}, "password": {flowPassword}, "action": {"allow"}}
+	values := url.Values{"username": {f.user}, "login": {f.user}, "password": {flowPassword}, "action": {"allow"}}
 	if strings.Contains(string(form[2]), `name="password"`) {
 		values.Del("action")
 	}

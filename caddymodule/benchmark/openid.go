@@ -75,7 +75,7 @@ func repeat(n int, w worker) []worker {
 
 func (c *caddyServer) flow(ctx context.Context) (*codeFlow, error) {
 	at := c.OpenID.URL()
-	return &codeFlow{client: newHTTPClient(), authorize: at + "/authorize", token: at + "/token", userinfo: at + "/userinfo"}, ctx.Err()
+	return &codeFlow{client: newHTTPClient(), authorize: at + "/authorize", token: at + "/token", userinfo: at + "/userinfo", user: flowUser}, ctx.Err()
 }
 
 // assertionCount is how many assertions are signed beforehand: each is good

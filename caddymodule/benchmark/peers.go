@@ -41,7 +41,7 @@ func (b *bench) oidcProviderFlow(ctx context.Context) (*child, *codeFlow, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	return c, &codeFlow{client: newHTTPClient(), authorize: at.URL() + "/auth", token: at.URL() + "/token", userinfo: at.URL() + "/me"}, nil
+	return c, &codeFlow{client: newHTTPClient(), authorize: at.URL() + "/auth", token: at.URL() + "/token", userinfo: at.URL() + "/me", user: flowUser}, nil
 }
 
 func (b *bench) startOIDCProvider(ctx context.Context) (port, *child, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
@@ -29,7 +30,11 @@ var postgresRows = []row{
 	},
 	{
 		name: "postgres-sign-in", what: "code flow with a sign-in by password, on PostgreSQL", against: "the same on SQLite",
-		sides: bothStores(signingIn), measure: measureStores,
+		sides: bothStores(signingInAs(flowUser, 2*runtime.NumCPU())), measure: measureStores,
+	},
+	{
+		name: "postgres-quick-sign-in", what: "the same by a password with a hash that costs next to nothing", against: "the same on SQLite",
+		sides: bothStores(signingInAs(quickUser, 8*runtime.NumCPU())), measure: measureStores,
 	},
 	{
 		name: "postgres-introspection", what: "introspection, 1,000 opaque tokens, on PostgreSQL", against: "the same on SQLite",
@@ -157,30 +162,35 @@ func codeFlows(ctx context.Context, b *bench, c *caddyServer) (side, error) {
 	return b.flows(c.child, repeat(b.connections, f.worker(flowScopes))), nil
 }
 
-// signingIn goes through a sign-in and the code flow each time, as a browser does
-// that has no session: with the password's Argon2id hash. More than a few at once
-// are turned away.
-func signingIn(ctx context.Context, b *bench, c *caddyServer) (side, error) {
-	first, err := c.flow(ctx)
-	if err != nil {
-		return side{}, err
-	}
-	if _, err := first.signIn(ctx, first.request(flowScopes)); err != nil { // with the consent
-		return side{}, err
-	}
-	return b.flows(c.child, repeat(2*runtime.NumCPU(), func(ctx context.Context) error {
-		f := *first
-		f.client = withoutCookies(first.client)
-		to, err := f.signIn(ctx, f.request(flowScopes))
+// signingInAs goes through a sign-in and the code flow each time, as browsers do
+// that have no session. More than some 16 a processor are turned away.
+func signingInAs(user string, browsers int) operation {
+	return func(ctx context.Context, b *bench, c *caddyServer) (side, error) {
+		first, err := c.flow(ctx)
 		if err != nil {
-			return err
+			return side{}, err
 		}
-		tokens, err := f.redeem(ctx, to.Query().Get("code"))
-		if err == nil && tokens["access_token"] == "" {
-			err = fmt.Errorf("a sign-in gave no token")
+		first.user = user
+		if _, err := first.signIn(ctx, first.request(flowScopes)); err != nil { // with the consent
+			return side{}, err
 		}
+		return b.flows(c.child, repeat(browsers, first.signingIn)), nil
+	}
+}
+
+// signingIn goes from a sign-in to the tokens.
+func (f *codeFlow) signingIn(ctx context.Context) error {
+	anew := *f
+	anew.client = withoutCookies(f.client)
+	to, err := anew.signIn(ctx, anew.request(flowScopes))
+	if err != nil {
 		return err
-	})), nil
+	}
+	tokens, err := anew.redeem(ctx, to.Query().Get("code"))
+	if err == nil && tokens["access_token"] == "" {
+		err = errors.New("a sign-in gave no token")
+	}
+	return err
 }
 
 // withoutCookies is a client with the same connections and a jar of its own.

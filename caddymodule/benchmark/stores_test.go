@@ -176,7 +176,7 @@ func TestExpiry(t *testing.T) {
 					t.Errorf("%s: none", what)
 				}
 			}
-			if r := e.result(); e.took <= 0 || !strings.HasPrefix(r.figure, "5000 gone in ") {
+			if r := expiryResult([]*expiry{e}); e.took <= 0 || !strings.HasPrefix(r.figure, "5000 gone in ") {
 				t.Errorf("%s, %s", e.took, r.figure)
 			}
 		})
@@ -192,7 +192,7 @@ func TestExpiryResult(t *testing.T) {
 		good           bool
 	}{{"doubled", 20, 20, true}, {"lookups suffer", 21, 10, false}, {"inserts suffer", 10, 21, false}} {
 		e := expiry{before: lookedAndIssued{ms(10), ms(10)}, during: lookedAndIssued{ms(test.looked), ms(test.issued)}}
-		if got := e.result(); got.good != test.good {
+		if got := expiryResult([]*expiry{&e}); got.good != test.good || got.numbers["lookup_worst"] != float64(test.looked)/10 {
 			t.Errorf("%s: %s", test.name, got.figure)
 		}
 	}

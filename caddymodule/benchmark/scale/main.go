@@ -34,6 +34,9 @@ func main() {
 }
 
 func run(path string, a Assumed, out io.Writer) error {
+	if err := a.err(); err != nil {
+		return err
+	}
 	file, err := measured.Read(path)
 	if err != nil {
 		return err

@@ -32,6 +32,18 @@ func assume() Assumed {
 	}
 }
 
+// err says which assumption is none.
+func (a Assumed) err() error {
+	for name, value := range map[string]float64{
+		"users": a.Users, "checks": a.Checks, "per-user": a.PerUser, "sign-ins": a.SignInsADay, "token-life": a.TokenLife, "cores": a.NodeCores,
+	} {
+		if !(value > 0) || math.IsInf(value, 0) {
+			return fmt.Errorf("-%s %v: it must be more than 0", name, value)
+		}
+	}
+	return nil
+}
+
 // Partition widths of the store, and how long one that is over stays, in seconds.
 const (
 	tokenPartition   = 3600.0
@@ -147,10 +159,13 @@ type Work struct {
 	WAL, Written   float64 // bytes and rows a second
 }
 
-// Works are the operations of the plan, and their sum.
+// Works are the operations of the plan, and their sum. What sign-ins take of
+// PostgreSQL was measured without the hash, so with others beside them.
 func (m *Model) Works() []Work {
+	signIns := m.work("sign-ins", "postgres-quick-sign-in", m.SignIns())
+	signIns.Node = m.SignIns() * m.Node("postgres-sign-in")
 	list := []Work{
-		m.work("sign-ins", "postgres-sign-in", m.SignIns()),
+		signIns,
 		m.work("refreshes", "postgres-refresh", m.Refreshes()),
 		m.work("introspections that no gateway remembers", "postgres-introspection", m.Planned().Asked),
 	}
@@ -171,16 +186,20 @@ func (m *Model) work(name, row string, rate float64) Work {
 // Sum is what all operations take.
 func (m *Model) Sum() Work { works := m.Works(); return works[len(works)-1] }
 
-// Engines is how many nodes do the work that is not the gateways'.
-func (m *Model) Engines() float64 { return max(2, m.nodes(m.Sum().Node)) }
+// BadDay is how many cores of engine nodes are busy on the day on which the
+// gateways are run in the worst way.
+func (m *Model) BadDay() float64 { return m.Sum().Node - m.Planned().Engine + m.Uncached().Engine }
 
-// Replicas is how many carry the introspections of the worst way to run the
-// gateways.
+// Engines is how many nodes do the work that is not the gateways', on that day too.
+func (m *Model) Engines() float64 { return max(2, m.nodes(m.BadDay())) }
+
+// Replicas is how many carry that day's introspections.
 func (m *Model) Replicas() float64 { return max(1, m.nodes(m.Uncached().Databases)) }
 
-// Argon2id is about what a password's hash and the sign-in pages cost, in seconds
-// of a processor.
-func (m *Model) Argon2id() float64 { return m.Node("postgres-sign-in") - m.Node("postgres-code-flow") }
+// Argon2id is what a password's hash costs, in seconds of a processor.
+func (m *Model) Argon2id() float64 {
+	return m.Node("postgres-sign-in") - m.Node("postgres-quick-sign-in")
+}
 
 // Hold is how long a transaction that tells the feed keeps the others from it, in
 // seconds.

@@ -15,6 +15,7 @@ func (m *Model) Operations() []Operation {
 	for _, of := range [][2]string{
 		{"postgres", "client_credentials, opaque"}, {"postgres-refresh", "refresh, opaque"},
 		{"postgres-code-flow", "code flow: authorize, token, userinfo"}, {"postgres-sign-in", "code flow with a sign-in by password"},
+		{"postgres-quick-sign-in", "the same by a hash that costs next to nothing"},
 		{"postgres-introspection", "introspection, not cached"}, {"postgres-introspection-cached", "request through a gateway, cached"},
 	} {
 		row := of[0]
