@@ -17,10 +17,13 @@ import (
 // TestLargeBodies: a request body of 1 GiB passes byte by byte, of known length
 // or not, and the gateway's memory does not grow with it.
 func TestLargeBodies(t *testing.T) {
-	size := int64(1 << 30)
+	whole := int64(1 << 30)
 	if testing.Short() {
-		size = 64 << 20
+		whole = 64 << 20
 	}
+	// The race detector keeps some three bytes for each, and what is not yet
+	// collected counts too.
+	most := int64(size(64, 256)) << 20
 	api := startUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		sum := sha256.New()
 		n, err := io.Copy(sum, r.Body)
@@ -56,16 +59,16 @@ func TestLargeBodies(t *testing.T) {
 		size     int64
 		known    bool
 	}{
-		{"HTTP/1.1", protocols(true, false), size, true},
-		{"HTTP/1.1, chunked", protocols(true, false), size, false},
-		{"HTTP/2", protocols(false, true), size / 8, true},
+		{"HTTP/1.1", protocols(true, false), whole, true},
+		{"HTTP/1.1, chunked", protocols(true, false), whole, false},
+		{"HTTP/2", protocols(false, true), whole / 8, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			client := clientOf(t, test.protocol)
 			upload(t, client, 8<<20, test.known) // what one connection needs is there now
 			before := s.peakMemory()
 			upload(t, client, test.size, test.known)
-			if grown := s.peakMemory() - before; grown > 64<<20 {
+			if grown := s.peakMemory() - before; grown > most {
 				t.Errorf("%d bytes made the gateway grow by %d", test.size, grown)
 			}
 		})
