@@ -83,7 +83,7 @@ var down = map[string]http.HandlerFunc{
 	},
 }
 
-// The provider is down (issue: an outage is no 401, no 500, no open door): pages
+// The provider is down (an outage is no 401, no 500, no open door): pages
 // and scripts get a 503 with Retry-After, and not one request each at the
 // provider; afterwards everybody can sign in.
 func TestProviderIsDown(t *testing.T) {

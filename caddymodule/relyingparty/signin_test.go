@@ -58,7 +58,7 @@ func wantCookies(t *testing.T, h http.Header) {
 
 // What is not a page is told where to sign in, and never redirected; what is a
 // page never gets a bare 401; neither gets a challenge that makes a browser ask
-// for a password (issue: browser routes).
+// for a password.
 func TestWhoIsRedirected(t *testing.T) {
 	s := newSite(t, nil)
 	const html = "text/html,application/xhtml+xml,*/*;q=0.8"

@@ -15,7 +15,7 @@ import (
 
 var benchmarked = []string{"ES256", "RS256", "EdDSA"}
 
-// BenchmarkVerify introspects a token anew. Issue 4 wants at least 0.8 of the
+// BenchmarkVerify introspects a token anew. At least 0.8 is wanted of the
 // rate of BenchmarkBare.
 func BenchmarkVerify(b *testing.B) {
 	for _, alg := range benchmarked {

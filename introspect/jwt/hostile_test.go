@@ -53,7 +53,7 @@ func cut(w http.ResponseWriter, _ *http.Request) {
 
 const secretText = "s3cr3t-of-the-other-side"
 
-// Issue 4, promise 10 and threat 21: an issuer that misbehaves costs bounded
+// Promise 10 and threat 21: an issuer that misbehaves costs bounded
 // time and memory, reaches no other host, and makes no token active. What it
 // said is not in the errors (threat 34).
 func TestHostileKeys(t *testing.T) {

@@ -103,7 +103,7 @@ func TestRotation(t *testing.T) {
 	want(t, i, is.token(t, first), "active", "an issuer with one again")
 }
 
-// Issue 4: keys are refreshed ahead, while nobody waits.
+// Keys are refreshed ahead, while nobody waits.
 func TestRefreshAhead(t *testing.T) {
 	s := newSigner(t, "ES256", "k1")
 	is := newIssuer(t, s.public(t))

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Issue 4: keys survive the issuer's outage, for MaxStale; then nothing is
+// Keys survive the issuer's outage, for MaxStale; then nothing is
 // active (promise 10: keys unreachable, fail closed).
 func TestOutage(t *testing.T) {
 	s, stranger := newSigner(t, "ES256", "k1"), newSigner(t, "ES256", "k2")
