@@ -29,9 +29,8 @@ type introspectorHealth struct {
 }
 
 // health answers 200 while the store can be read, and has not moved to another
-// place, and 503 otherwise. An
-// introspector elsewhere that fails does not count: what is cached goes on, and
-// taking the gateway out of service would mend nothing.
+// place, and 503 otherwise. An introspector elsewhere that fails does not count:
+// what is cached goes on, and taking the gateway out of service would mend nothing.
 func (a *adminAPI) health(w http.ResponseWriter, r *http.Request) error {
 	a = a.current()
 	if a.app == nil {

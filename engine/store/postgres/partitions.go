@@ -153,7 +153,7 @@ func (p *partitions) create(ctx context.Context, table string, width time.Durati
 			}
 		}
 		name := table + "_" + handle.Time(begin).UTC().Format("20060102t150405")
-		err := p.make(ctx, append(aside(restOf(table)),
+		err := p.make(ctx, append(withoutVacuum(restOf(table)),
 			fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM (%d) TO (%d)`, name, table, begin, end))...)
 		if err != nil {
 			return fmt.Errorf("making the partition %s: %w", name, err)
@@ -194,11 +194,11 @@ func (p *partitions) before(part *partition) (before *partition) {
 	return before
 }
 
-// aside waits until no VACUUM has the tables, and keeps others away, which neither
-// readers nor writers notice: an autovacuum is ended when somebody has waited for
-// it for a second (deadlock_timeout). Locks that others do notice do not wait for
-// long then: whoever comes after them would wait too.
-func aside(tables ...string) []string {
+// withoutVacuum waits until no VACUUM has the tables, and keeps others away, which
+// neither readers nor writers notice: an autovacuum is ended when somebody has
+// waited for it for a second (deadlock_timeout). Locks that others do notice do not
+// wait for long then: whoever comes after them would wait too.
+func withoutVacuum(tables ...string) []string {
 	return []string{
 		`SET LOCAL lock_timeout = ` + milliseconds(lockTimeout),
 		`LOCK TABLE ` + strings.Join(tables, `, `) + ` IN SHARE UPDATE EXCLUSIVE MODE`,

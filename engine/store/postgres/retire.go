@@ -82,9 +82,9 @@ func (s *Store) replace(ctx context.Context, now time.Time, parts ...*partition)
 
 // replace copies while only the partitions' own writers wait, and those that lock
 // a row to write it: one that waited with a lock would deadlock with what follows,
-// for which everybody waits for a moment. The new one has the name of the first, and holds everything
-// between its bounds, so what lies there among the rest too. A node that still
-// names the other is told that it is gone, and looks again.
+// for which everybody waits for a moment. The new one has the name of the first,
+// and holds everything between its bounds, so what lies there among the rest too.
+// A node that still names the other is told that it is gone, and looks again.
 func replace(ctx context.Context, tx pgx.Tx, now time.Time, parts []*partition) error {
 	first, last := parts[0], parts[len(parts)-1]
 	table, rest, made := first.table, restOf(first.table), first.table+"_new"
@@ -93,7 +93,7 @@ func replace(ctx context.Context, tx pgx.Tx, now time.Time, parts []*partition) 
 		names = append(names, part.name)
 	}
 	old := strings.Join(names, `, `)
-	err := execEach(ctx, tx, append(aside(old, rest),
+	err := execEach(ctx, tx, append(withoutVacuum(old, rest),
 		`LOCK TABLE `+old+` IN EXCLUSIVE MODE`,
 		`CREATE TABLE `+made+` (LIKE `+table+` INCLUDING ALL)`)...)
 	if err != nil {

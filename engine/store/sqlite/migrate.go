@@ -42,9 +42,9 @@ func IsDatabase(path string) (bool, error) {
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// gap is how long SQLite waits for a lock of its own accord before it
-// is asked again: a writer in another process that hardly rests leaves short gaps,
-// which its pauses of up to 100 ms rarely meet.
+// gap is how long SQLite waits for a lock of its own accord before it is asked
+// again: a writer in another process that hardly rests leaves short gaps, which
+// its pauses of up to 100 ms rarely meet.
 const gap = 20 * time.Millisecond
 
 // migrate brings the schema up to date. Processes that start at the same
