@@ -89,9 +89,17 @@ func (s *Store) catchUp(ctx context.Context) (more bool) {
 // remembered here must not last longer. Without a database the follower does it,
 // once there is one.
 func (s *Store) settle() {
-	ctx, cancel := context.WithTimeout(context.Background(), tripTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
 	defer cancel()
-	_, err := s.reads.one(store.Prefer(ctx), `SELECT last FROM feed WHERE id = 1 FOR UPDATE`) // which that one has until it is over
+	ask := func() error { // for the row that the other has until it is over
+		_, err := s.reads.one(store.Prefer(ctx), `SELECT last FROM feed WHERE id = 1 FOR UPDATE`)
+		return err
+	}
+	err := ask()
+	for err != nil && ctx.Err() == nil && s.ctx.Err() == nil { // connections are back soon
+		time.Sleep(10 * time.Millisecond)
+		err = ask()
+	}
 	for more := err == nil; more; {
 		more = s.catchUp(ctx)
 	}
