@@ -113,7 +113,7 @@ func (i *inspection) journal() {
 func (i *inspection) writing(w *writer) {
 	var level int64
 	start := time.Now()
-	err := holdLock(w.dsn(), func(c *conn) error {
+	err := holdLock(w.dsn(), w.wait, func(c *conn) error {
 		return c.query(func(r row) error {
 			level = r.int(0)
 			return nil
@@ -137,7 +137,7 @@ func (i *inspection) writing(w *writer) {
 }
 
 // holdLock runs f with the lock for writing.
-func holdLock(address string, f func(*conn) error) (err error) {
+func holdLock(address string, wait time.Duration, f func(*conn) error) (err error) {
 	c, err := open(address)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func holdLock(address string, f func(*conn) error) (err error) {
 	if _, err := c.exec("PRAGMA query_only = 0"); err != nil { // of a store that is open as it is
 		return err
 	}
-	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := beginImmediate(func(query string) error { _, err := c.exec(query); return err }, wait); err != nil {
 		return err
 	}
 	err = f(c)

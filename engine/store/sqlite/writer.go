@@ -341,8 +341,14 @@ func (t *tx) runUnit(u *unit) error {
 
 // begin begins a transaction that writes, after another process's write.
 func (w *writer) begin(t *tx) error {
-	for deadline := time.Now().Add(w.wait); ; {
-		if _, err := t.exec("BEGIN IMMEDIATE"); !isBusy(err) || time.Now().After(deadline) {
+	return beginImmediate(func(query string) error { _, err := t.exec(query); return err }, w.wait)
+}
+
+// beginImmediate takes the write lock, and asks for it again and again for so long:
+// see gap.
+func beginImmediate(exec func(query string) error, wait time.Duration) error {
+	for deadline := time.Now().Add(wait); ; {
+		if err := exec("BEGIN IMMEDIATE"); !isBusy(err) || time.Now().After(deadline) {
 			return err
 		}
 	}
