@@ -122,7 +122,10 @@ func TestRefreshAhead(t *testing.T) {
 	}
 	until(t, "the fetch ahead", func() bool { return is.keysAsked.Load() == 2 })
 	release()
-	until(t, "its end", func() bool { return i.Status().Fetched.Equal(c.now()) })
+	until(t, "its end", func() bool { return i.keys.last.Load().landed() })
+	if got := i.Status().Fetched; !got.Equal(c.now()) {
+		t.Errorf("the keys were fetched at %v, want %v", got, c.now())
+	}
 
 	is.publish()
 	c.pass(DefaultRefresh)
