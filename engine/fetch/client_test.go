@@ -187,7 +187,10 @@ func TestSlowAnswers(t *testing.T) {
 		}
 	}
 	body := serve(t, drip)
-	header := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	header := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // a return would be an answer, which may still arrive
+	})
 	redirects := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(120 * time.Millisecond)
 		http.Redirect(w, r, "/", http.StatusFound)
