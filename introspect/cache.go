@@ -117,7 +117,7 @@ func NewCache(options Options) (*Cache, error) {
 	c := &Cache{
 		options:     options,
 		keys:        newKeyer(options.Identity, options.Client),
-		revocations: newRevocations(),
+		revocations: newRevocations(options.Now),
 	}
 	if c.positive, err = newShelf(options.MaxEntries); err != nil {
 		return nil, fmt.Errorf("introspection cache: %w", err)
@@ -192,6 +192,9 @@ func (c *Cache) remember(f *flight, facts *Facts) *entry {
 	shelf, ttl := c.negative, c.options.NegativeTTL
 	if facts.Active {
 		shelf, ttl = c.positive, c.options.TTL
+	}
+	if facts.Active && c.revocations.unsettled(f.start, &e.slots) {
+		ttl = min(ttl, brief)
 	}
 	deadline := f.start.Add(ttl)
 	if exp := facts.ExpiresAt; exp != 0 && exp <= deadline.Unix() {

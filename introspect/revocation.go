@@ -3,6 +3,7 @@ package introspect
 import (
 	"hash/maphash"
 	"sync/atomic"
+	"time"
 )
 
 // Kind says what a [Revocation] ends.
@@ -49,7 +50,10 @@ type slots [5]uint32
 //   - An answer under way carries the asOf of its start. However late it
 //     arrives, it is stale, and what was revoked does not come back.
 //   - Whoever revokes commits first and calls revoke then; so an introspection
-//     that starts above the number sees the revocation at the engine.
+//     that starts above the number sees the revocation at the engine, unless
+//     another node of it answers, which may read a replica or not have heard yet.
+//     Numbers are nanoseconds as well, so that a slot tells when it was marked: an
+//     answer that was asked for within [settling] of that is kept for [brief].
 //   - Two things in one slot cost one introspection too many, never one too
 //     few. The hash is seeded, so that nobody can aim at another's slot.
 //   - floor is a slot that every entry has.
@@ -57,12 +61,40 @@ type slots [5]uint32
 // The whole check is one load as long as nothing at all was revoked since.
 type revocations struct {
 	seed  maphash.Seed
+	now   func() time.Time
+	born  time.Time
 	seq   atomic.Uint64
 	floor atomic.Uint64
 	table [slotCount + 1]atomic.Uint64
 }
 
-func newRevocations() *revocations { return &revocations{seed: maphash.MakeSeed()} }
+const (
+	// settling is how long after a revocation a node of the engine may answer as
+	// if it had not been; it has [brief] and a second.
+	settling = time.Second - brief
+	// brief is how long such an answer is kept: what is revoked is refused within
+	// a second, and a token that many ask for costs ten questions in it.
+	brief = time.Second / 10
+)
+
+func newRevocations(now func() time.Time) *revocations {
+	return &revocations{seed: maphash.MakeSeed(), now: now, born: now()}
+}
+
+// draw returns the next number: the nanoseconds that have passed, unless so many
+// were drawn already.
+func (r *revocations) draw() uint64 {
+	for {
+		last := r.seq.Load()
+		next := max(last+1, r.number(r.now()))
+		if r.seq.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+// number is the least that may be drawn at a moment.
+func (r *revocations) number(at time.Time) uint64 { return uint64(max(0, at.Sub(r.born))) }
 
 // current returns the number to remember before an introspection begins.
 func (r *revocations) current() uint64 { return r.seq.Load() }
@@ -81,11 +113,11 @@ func (r *revocations) revoke(v Revocation) {
 		r.purge()
 		return
 	}
-	raise(&r.table[r.slot(v)], r.seq.Add(1))
+	raise(&r.table[r.slot(v)], r.draw())
 }
 
 // purge makes every entry and every answer under way stale.
-func (r *revocations) purge() { raise(&r.floor, r.seq.Add(1)) }
+func (r *revocations) purge() { raise(&r.floor, r.draw()) }
 
 // raise stores a number unless a later revocation was faster.
 func raise(slot *atomic.Uint64, number uint64) {
@@ -126,14 +158,22 @@ func (r *revocations) slotsOf(f *Facts) slots {
 
 // stale reports whether one of the slots was marked after asOf.
 func (r *revocations) stale(asOf uint64, s *slots) bool {
-	if r.seq.Load() == asOf {
-		return false
-	}
-	if r.floor.Load() > asOf {
+	return r.seq.Load() != asOf && r.marked(asOf, s)
+}
+
+// unsettled reports whether one of the slots was marked so shortly before an
+// introspection began that the answer may be older all the same.
+func (r *revocations) unsettled(start time.Time, s *slots) bool {
+	return r.marked(r.number(start.Add(-settling)), s)
+}
+
+// marked reports whether one of the slots holds a number above another.
+func (r *revocations) marked(above uint64, s *slots) bool {
+	if r.floor.Load() > above {
 		return true
 	}
 	for _, i := range s {
-		if r.table[i].Load() > asOf {
+		if r.table[i].Load() > above {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // revocationsOf lists, for the token of activeFacts, what ends it and what does not.
@@ -48,7 +49,7 @@ func steadySeed(c *Cache) {
 		if len(seen) == 9 {
 			return
 		}
-		c.revocations = newRevocations()
+		c.revocations = newRevocations(c.options.Now)
 	}
 }
 
@@ -142,6 +143,45 @@ func TestThreat19LateWriteIsStale(t *testing.T) {
 	c.positive.settle()
 	if ask(t, c, sampleToken, engineWith(&Facts{})).Active {
 		t.Error("a revoked token is back")
+	}
+}
+
+// Of an engine with several nodes one may answer as before a revocation that
+// another has told already. Such an answer is not kept, and what was not revoked
+// is soon kept for as long as ever.
+func TestPromise05AnswerOfANodeThatIsBehind(t *testing.T) {
+	for _, test := range revocationsOf {
+		t.Run(test.name, func(t *testing.T) {
+			clock := newClock()
+			c := newTestCache(t, Options{Now: clock.now})
+			steadySeed(c)
+			clock.pass(time.Hour)
+			e := engineWith(activeFacts())
+			asks := func(want int64, when string) {
+				t.Helper()
+				ask(t, c, sampleToken, e)
+				settled(c)
+				wantCalls(t, e, want, when)
+			}
+			test.end(c)
+			asks(1, "after the revocation")
+			clock.pass(brief - 1)
+			asks(1, "a moment later")
+			clock.pass(1)
+			if !test.ends {
+				asks(1, "after that moment, since it does not concern the token")
+				return
+			}
+			asks(2, "after that moment")
+			clock.pass(settling - brief - 1)
+			asks(3, "when a node may just still be behind")
+			clock.pass(brief)
+			asks(4, "when none is any more")
+			clock.pass(DefaultTTL - 1)
+			asks(4, "from then on")
+			clock.pass(1)
+			asks(5, "at the end of that answer")
+		})
 	}
 }
 
