@@ -36,7 +36,9 @@ const proxied = `{
 				grant_types client_credentials
 			}
 		}
-		introspector own engine http://localhost:{$AS}
+		introspector own engine http://localhost:{$AS} {
+			cache_ttl 1h # a slow machine takes longer than the default
+		}
 	}
 }
 http://localhost:{$AS} {
