@@ -50,7 +50,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-timer.C:
-		return nil
+		return context.Cause(ctx) // which may have ended as well
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -12,12 +13,12 @@ import (
 // here all wait until the last one has begun.
 func TestOpenLoopWaitsForNoCall(t *testing.T) {
 	const calls = 50
-	begun, all := make(chan int, calls), make(chan struct{})
+	all := make(chan struct{})
+	var begun atomic.Int64
 	var dues [calls]time.Time
 	a, err := openLoop(t.Context(), 5000, calls, func(_ context.Context, i int, due time.Time) (time.Duration, error) {
 		dues[i] = due
-		begun <- i
-		if len(begun) == calls {
+		if begun.Add(1) == calls { // the last one alone sees that
 			close(all)
 		}
 		<-all

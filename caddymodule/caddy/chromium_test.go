@@ -35,7 +35,9 @@ func newTab(t *testing.T, s *server) *tab {
 	t.Helper()
 	chromium := requirePart(t, "chromium")
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()),
+		// In a folder of chromedp's, which removes it again and again while Chromium's
+		// processes still write there; one of t.TempDir fails the test then.
+		chromedp.ExecPath(chromium), chromedp.WSURLReadTimeout(patience),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // TestUserCommands (promise 5, threat 4): accounts are managed beside a
@@ -42,13 +41,13 @@ func TestUserCommands(t *testing.T) {
 	if out := s.gatehouse(other+"\n", "user", "passwd", "bob", "--password-stdin"); !strings.Contains(out, "sessions have ended") {
 		t.Errorf("user passwd: %s", out)
 	}
-	within(t, time.Second, "the session to end", func() error { return p.signedOut() })
+	within(t, promised, "the session to end", func() error { return p.signedOut() })
 	s.call(token).want(t, 200) // a new password ends sign-ins, and nothing else
 	signIn(p, other)
 
 	s.gatehouse("", "user", "disable", "bob")
-	s.awaitStatus(time.Second, token, http.StatusUnauthorized)
-	within(t, time.Second, "the session to end", func() error { return p.signedOut() })
+	s.awaitStatus(promised, token, http.StatusUnauthorized)
+	within(t, promised, "the session to end", func() error { return p.signedOut() })
 	if r := s.post("/token", web, webSecret, "grant_type", "refresh_token", "refresh_token", refresh).want(t, 400); r.text(t, "error") != "invalid_grant" {
 		t.Errorf("refresh: %s", r.body)
 	}
@@ -120,7 +119,7 @@ func TestKeyCommands(t *testing.T) {
 	if kid == nil {
 		t.Fatalf("key rotate: %s", out)
 	}
-	within(t, 2*time.Second, "the new key", func() error {
+	within(t, 2*promised, "the new key", func() error {
 		if !strings.Contains(get(t, s.as+"/jwks").body, kid[1]) {
 			return fmt.Errorf("%s is not published", kid[1])
 		}
@@ -178,5 +177,5 @@ func TestTwoServers(t *testing.T) {
 	two.call(token).want(t, 200)
 	one.call(two.serviceToken("orders:read")).want(t, 200)
 	one.revoke(demo, demoSecret, token)
-	two.awaitStatus(time.Second, token, http.StatusUnauthorized)
+	two.awaitStatus(promised, token, http.StatusUnauthorized)
 }

@@ -108,6 +108,9 @@ func TestGatewayElsewhere(t *testing.T) {
 	}
 	slices.Sort(lags)
 	t.Logf("from the 200 of /revoke to a 401 here: median %s, worst of %d %s", lags[len(lags)/2], len(lags), lags[len(lags)-1])
+	if median := lags[len(lags)/2]; median > time.Second {
+		t.Errorf("the median is %s", median)
+	}
 	engine.revoke(web, webSecret, user["refresh_token"].(string)) // ends the grant
 	g.refuses(user["access_token"].(string))
 	again := engine.person(t).signIn("openid orders:read")["access_token"].(string)
@@ -143,13 +146,13 @@ func TestGatewayElsewhere(t *testing.T) {
 	}
 }
 
-// refuses waits until a token is refused, and says how long that took. A second
-// is what promise 5 allows.
+// refuses waits until a token is refused, as promise 5 says, and says how long
+// that took.
 func (s *server) refuses(token string) time.Duration {
 	s.t.Helper()
 	start := time.Now()
 	for s.call(token).status == 200 {
-		if time.Since(start) > time.Second {
+		if time.Since(start) > promised {
 			s.t.Errorf("a revoked token is still good after %s", time.Since(start))
 			break
 		}
@@ -163,14 +166,15 @@ func TestGatewayReloads(t *testing.T) {
 	engine := startOwn(t, caddyfile(t))
 	g := startElsewhere(t, engine, "")
 	token := engine.serviceToken("orders:read")
-	g.call(token).want(t, 200)
+	g.remembers(token)
+	before := g.cacheStats()
 	for i := range 5 {
 		g.configure(strings.Replace(gatewayAlone, "scopes orders:read", "scopes orders:read\n\t\t\trealm r"+fmt.Sprint(i), 1))
 		g.reload()
 		g.call(token).want(t, 200)
 	}
-	if stats := get(t, g.admin+"/gatehouse/cache").body; !strings.Contains(stats, `"introspector":"engine","Hits":5`) && !strings.Contains(stats, `"Fetches":1,`) {
-		t.Errorf("%s", stats)
+	if after := g.cacheStats(); after.Fetches != before.Fetches || after.Hits < before.Hits+5 {
+		t.Errorf("the cache was %+v and is %+v", before, after)
 	}
 	engine.revoke(demo, demoSecret, token)
 	g.refuses(token)

@@ -29,11 +29,14 @@ type relyingParty struct {
 // Management §3.1), and writes down what it hears.
 var rpPage = template.Must(template.New("rp").Parse(`<!DOCTYPE html><html lang="en"><title>Client</title>
 <h1>{{.Path}}</h1><p id="state">?</p>
-<iframe id="op" src="{{.AS}}/check_session" hidden></iframe>
 <script>
-const op = document.getElementById("op"), as = {{.AS}}, message = {{.Message}}
+const op = document.createElement("iframe"), as = {{.AS}}, message = {{.Message}}
 addEventListener("message", (e) => { if (e.origin === as) document.getElementById("state").textContent = e.data })
-setInterval(() => op.contentWindow.postMessage(message, as), 100)
+// Not before it is there: a message to the empty page that a frame begins with is an error.
+op.addEventListener("load", () => setInterval(() => op.contentWindow.postMessage(message, as), 100))
+op.hidden = true
+op.src = as + "/check_session"
+document.body.append(op)
 </script>`))
 
 func startRelyingParty(t *testing.T) *relyingParty {

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // pairedClient is told another subject than other clients are.
@@ -175,9 +174,7 @@ func TestMasterKeyOption(t *testing.T) {
 	reload := func(keys string) {
 		t.Helper()
 		s.configure(with(keys))
-		if out, errs, err := s.command("", "reload", "--config", s.config, "--address", strings.TrimPrefix(s.admin, "http://")); err != nil {
-			t.Fatalf("reload: %v %s %s", err, out, errs)
-		}
+		s.reload()
 		k.same(t, s)
 	}
 	reload(first + " " + second)
@@ -213,7 +210,7 @@ func TestServerWithoutTheNewMasterKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	ahead.gatehouse("", "key", "master", "reseal")
-	within(t, 2*time.Second, "the health to tell", func() error {
+	within(t, 2*promised, "the health to tell", func() error {
 		r := get(t, s.admin+"/gatehouse/health").want(t, http.StatusOK)
 		var health struct {
 			OK   bool

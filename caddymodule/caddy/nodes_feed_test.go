@@ -64,8 +64,8 @@ func revokedTokens(t *testing.T, c *cluster) {
 	slices.Sort(lags)
 	p99 := lags[len(lags)*99/100]
 	t.Logf("from the 200 of /revoke to a 401 of another node's cache: p50 %s, p99 %s, worst of %d %s", lags[len(lags)/2], p99, len(lags), lags[len(lags)-1])
-	if p99 > time.Second {
-		t.Errorf("p99 is %s", p99)
+	if median := lags[len(lags)/2]; median > time.Second || p99 > promised {
+		t.Errorf("p50 is %s, p99 %s", median, p99)
 	}
 }
 

@@ -267,4 +267,5 @@ func (s *server) reload() {
 	if _, errs, err := s.command("", "reload", "--config", s.config, "--address", strings.TrimPrefix(s.admin, "http://")); err != nil {
 		s.t.Fatalf("%v %s", err, errs)
 	}
+	s.settled()
 }

@@ -125,7 +125,7 @@ func TestREADME(t *testing.T) {
 		fmt.Fprintln(&shown, step.command, strings.Join(step.output, "\n"))
 		if strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(step.command), "&")) == runExample {
 			s.launch(exec.Command("bash", "-c", "exec "+runExample))
-			wait(t, runExample, func() error {
+			within(t, 5*patience, runExample, func() error { // which links it first
 				if strings.Contains(s.output.String(), "serving initial configuration") {
 					return nil
 				}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +22,11 @@ import (
 
 // patience is how long a test waits for what should come soon.
 const patience = time.Minute
+
+// promised is within which a revocation holds everywhere, and what is like one: a
+// second. Where everything takes ten times as long, a pause of the machine's is no
+// broken promise; what is remembered without being told is so for a minute.
+var promised = time.Duration(size(1, 10)) * time.Second
 
 // server is a running Caddy with Gatehouse in it.
 type server struct {
@@ -247,6 +253,9 @@ func (s *server) gatehouse(stdin string, args ...string) string {
 	out, errs, err := s.command(stdin, append([]string{"gatehouse", "--config", s.config}, args...)...)
 	if err != nil {
 		s.t.Fatalf("caddy gatehouse %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
+	}
+	if slices.Contains(args, "--reload") {
+		s.settled()
 	}
 	return out
 }

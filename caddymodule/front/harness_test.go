@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -89,6 +90,10 @@ func newFront(t *testing.T, settings model.Settings) *front {
 // newFrontOn is newFront with limits, and something between it and the store.
 func newFrontOn(t *testing.T, settings model.Settings, overload Overload, wrap func(store.Store) store.Store) *front {
 	t.Helper()
+	// A clock that stands still: neither does a pause of the machine's end the
+	// second for which guesses are refused, nor does a DPoP nonce become an old one.
+	began := time.Now()
+	now := func() time.Time { return began }
 	f := &front{t: t, away: map[string]int{}, state: &serving.State{
 		Accounts: map[model.ID]*login.Accounts{}, Fetch: fetch.New(fetch.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}}
@@ -110,7 +115,7 @@ func newFrontOn(t *testing.T, settings model.Settings, overload Overload, wrap f
 	st := wrap(file)
 	f.state.Store = st
 	f.state.Engine, err = engine.New(t.Context(), engine.Options{
-		Store: st, MasterKey: engine.MasterKey{1}, Subjects: f, Fetch: f.state.Fetch,
+		Store: st, MasterKey: engine.MasterKey{1}, Subjects: f, Fetch: f.state.Fetch, Now: now,
 		Services: []engine.Declaration{{Service: f.declared, Clients: f.clients}},
 	})
 	if err != nil {
@@ -119,7 +124,7 @@ func newFrontOn(t *testing.T, settings model.Settings, overload Overload, wrap f
 	t.Cleanup(f.state.Engine.Close)
 	f.service, _ = f.state.Engine.Service(issuer)
 	f.state.Accounts[f.service.ID], err = login.NewAccounts(login.AccountOptions{
-		Store: st, Service: f.service, Guard: login.NewGuard(login.NewHashers()), Fetch: f.state.Fetch, NewID: f.state.Engine.NewID,
+		Store: st, Service: f.service, Guard: login.NewGuard(login.NewHashers()), Fetch: f.state.Fetch, NewID: f.state.Engine.NewID, Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,8 @@ type shared struct {
 	engine   *engine.Engine
 	service  *model.Service
 	accounts atomic.Pointer[Accounts] // of the test that runs
-	ahead    atomic.Int64             // of the clock, nanoseconds
+	began    atomic.Int64             // when the test that runs did, nanoseconds
+	ahead    atomic.Int64             // of the clock since then, nanoseconds
 	told     chan fetch.Request       // what clients were sent
 }
 
@@ -60,7 +61,9 @@ func (s *shared) Active(ctx context.Context, _ model.ID, subject string) (bool, 
 	return s.accounts.Load().Active(ctx, subject)
 }
 
-func (s *shared) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+// now stands still unless a test moves it: what is so for a second, or until the
+// day ends, does not end in a pause of the machine's.
+func (s *shared) now() time.Time { return time.Unix(0, s.began.Load()+s.ahead.Load()) }
 
 var (
 	folder string
@@ -69,6 +72,7 @@ var (
 
 var house = sync.OnceValues(func() (*shared, error) {
 	h := &shared{told: make(chan fetch.Request, 1000)}
+	h.began.Store(time.Now().UnixNano())
 	var err error
 	h.store, err = sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(folder, "store.db"), SweepInterval: -1})
 	if err != nil {
@@ -180,6 +184,7 @@ func newEnvWith(t *testing.T, user string, s setting) *env {
 		t.Fatal(err)
 	}
 	e := &env{shared: h, t: t, user: user, errs: make(chan any, 100)}
+	h.began.Store(time.Now().UnixNano())
 	h.ahead.Store(0)
 	var st store.Store = h.store
 	if s.wrap != nil {

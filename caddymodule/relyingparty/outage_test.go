@@ -1,6 +1,8 @@
 package relyingparty
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -180,12 +182,15 @@ func TestSlowProvider(t *testing.T) {
 			s.provider.serveMetadata(w, r)
 		}
 	})
-	impatient := s.browser()
-	impatient.client.Timeout = 50 * time.Millisecond
-	if _, err := impatient.client.Get(s.http.URL + "/.gatehouse/login"); err == nil {
-		t.Fatal("an answer without the provider")
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() { <-arrived; giveUp() }() // no sooner: the provider would not be asked
+	impatient, err := http.NewRequestWithContext(ctx, http.MethodGet, s.http.URL+"/.gatehouse/login", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	<-arrived
+	if _, err := s.browser().client.Do(impatient); !errors.Is(err, context.Canceled) {
+		t.Fatalf("an answer without the provider: %v", err)
+	}
 	patient := make(chan *reached, 4)
 	for range 4 {
 		go func() {

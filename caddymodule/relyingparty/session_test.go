@@ -214,7 +214,8 @@ func TestStorageIsSealed(t *testing.T) {
 	two.open("/").want(t, 200, "hello bob")
 	var sessions []string
 	for path, content := range s.files() {
-		for _, text := range []string{"alice", "access-", "refresh-", "eyJ"} {
+		// What is sealed is random: a shorter text would stand in it by chance.
+		for _, text := range []string{"alice", "access-", "refresh-", "eyJhbGciOi"} {
 			if bytes.Contains(content, []byte(text)) || strings.Contains(path, "alice") {
 				t.Errorf("%s holds %s", path, text)
 			}

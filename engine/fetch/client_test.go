@@ -214,7 +214,7 @@ func TestSlowAnswers(t *testing.T) {
 		{"resolver", newTestClient(t, nil, stuck), "https://example.com/"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			within(t, 3*time.Second, func() {
+			within(t, 10*time.Second, func() {
 				_, err := test.client.Get(t.Context(), test.address)
 				wantError(t, err, ErrUnavailable)
 				if !errors.Is(err, context.DeadlineExceeded) {

@@ -206,12 +206,17 @@ func TestSilence(t *testing.T) {
 func TestPauses(t *testing.T) {
 	down := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }
 	answers := []http.HandlerFunc{down, down, down, down, down, down, down, down, down, ends(greeting), ends(greeting, `{"position":"p1"}`+"\n"), down}
-	r := follow(t, newEngine(t, answers...), nil)
-	var got []time.Duration
-	for i := range answers {
-		if i == 8 {
-			r.random.Store(0.999999)
+	drawn := 0 // by the follower, before the test hears of the pause
+	r := follow(t, newEngine(t, answers...), func(o *feed.Options) {
+		o.Random = func() float64 {
+			if drawn++; drawn > 8 {
+				return 0.999999
+			}
+			return 0
 		}
+	})
+	var got []time.Duration
+	for range answers {
 		got = append(got, r.again().Round(time.Millisecond))
 	}
 	ms := time.Millisecond

@@ -144,7 +144,7 @@ func TestRefusedByTheEndpoint(t *testing.T) {
 				_, _ = w.Write([]byte(test.body))
 			})
 			o := e.options()
-			o.Failures = 1
+			o.Failures, o.Now = 1, newClock().now // by which the breaker stays open
 			o.Authentication = Authentication{Method: MethodClientSecretBasic, ClientID: "gate", Secret: sampleSecret}
 			i := open(t, o)
 			wantUnavailable(t, i, sampleToken, test.want)

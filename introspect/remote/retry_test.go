@@ -137,7 +137,7 @@ func TestContextEndsInALaterAttempt(t *testing.T) {
 		g.serve(w, r)
 	})
 	o := e.options()
-	o.Failures = 1
+	o.Failures, o.Now = 1, newClock().now
 	i := open(t, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -165,7 +165,7 @@ func TestContextEndsInAnAttempt(t *testing.T) {
 			g := newGate()
 			e := serve(t, g.serve)
 			o := e.options()
-			o.Failures = 1
+			o.Failures, o.Now = 1, newClock().now
 			i := open(t, o)
 			ctx, cancel := context.WithCancelCause(context.Background())
 			go func() {

