@@ -118,8 +118,12 @@ func TestFilledRowsAreTheStores(t *testing.T) {
 	}
 }
 
+// The tests from here on, but for TestObserve, run side by side: they wait more than
+// they work, and each has a PostgreSQL of its own.
+
 // The growth rows end with a figure and every number that the page needs.
 func TestGrowth(t *testing.T) {
+	t.Parallel()
 	for name, at := range places {
 		t.Run(name, func(t *testing.T) {
 			b := testBench(t, 20_000)
@@ -138,6 +142,7 @@ func TestGrowth(t *testing.T) {
 
 // A node whose store was filled answers for the tokens in it as for its own.
 func TestGrowthHTTP(t *testing.T) {
+	t.Parallel()
 	for name, at := range map[string]nodePlace{"SQLite": liteNode, "PostgreSQL": pgNode} {
 		t.Run(name, func(t *testing.T) {
 			b, err := newBench(t.Context(), options{rounds: 1, duration: 200 * time.Millisecond, connections: 8, tokens: 20_000})
@@ -162,6 +167,7 @@ func TestGrowthHTTP(t *testing.T) {
 // All expired tokens go while others are looked up and issued, none of which
 // fails, and the times are those of before and of meanwhile.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	for name, at := range places {
 		t.Run(name, func(t *testing.T) {
 			p := newTestPlace(t, testBench(t, 0), at, "expiry")
@@ -210,7 +216,7 @@ func TestObserve(t *testing.T) {
 		defer beside(t, p.dsn, `SELECT count(scopes) FROM (SELECT scopes FROM grants ORDER BY id LIMIT 50) AS g`)()
 		u, err := observe(t.Context(), p.server, p.dsn, func() time.Duration { return processCPU("self") },
 			atStore(p.server, repeat(8, list.inserts(st))), time.Second, statsDelay)
-		if u.written < 0.98 || u.written > 1.05 || u.read > 1 || u.tellings != 0 || u.wal < 100 || u.postgres <= 0 || u.node <= 0 {
+		if u.written < 0.98 || u.written > 1.05 || u.read > 1.1 || u.tellings != 0 || u.wal < 100 || u.postgres <= 0 || u.node <= 0 {
 			t.Errorf("each took %s", u)
 		}
 		return err
@@ -253,6 +259,7 @@ func beside(t *testing.T, dsn, question string) (stop func()) {
 
 // The feed's row and the bytes' end with numbers: every write tells the feed.
 func TestFeedAndBytes(t *testing.T) {
+	t.Parallel()
 	b := testBench(t, 0)
 	_ = newTestPlace(t, b, pgDatabase, "there")
 	for name, measure := range map[string]func(context.Context, *bench, row) result{"feed": measureFeed, "bytes": measureBytes} {
