@@ -24,6 +24,9 @@ const (
 	lockTimeout      = 3 * time.Second
 	// tripTimeout bounds a round trip; the server gives up before.
 	tripTimeout = 8 * time.Second
+	// pingTimeout bounds the question whether a connection that was idle for a
+	// second is still one. To a machine that is gone there is no answer.
+	pingTimeout = time.Second
 	// idleTimeout is how long the server keeps a transaction whose node is
 	// silent, and with it the end of the change feed.
 	idleTimeout = 5 * time.Second
@@ -43,11 +46,15 @@ func poolConfig(dsn string, connections int) (*pgxpool.Config, error) {
 		return nil, errors.New("the connection string cannot be read") // the error may quote the password
 	}
 	c := config.ConnConfig
+	if config.PingTimeout == 0 {
+		config.PingTimeout = pingTimeout
+	}
 	c.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
-	c.DialFunc = (&net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 15 * time.Second}).DialContext
+	alive := net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3} // as in prepare
+	c.DialFunc = (&net.Dialer{Timeout: c.ConnectTimeout, KeepAliveConfig: alive}).DialContext
 	for name, value := range map[string]string{
 		"search_path":                         schema,
 		"application_name":                    "gatehouse",

@@ -30,6 +30,7 @@ const (
 	codeReadOnly         = "25006"
 	codeDiskFull         = "53100"
 	codeProtocol         = "08P01"
+	codeNoRight          = "42501"
 )
 
 // code is the server's error code, or empty for errors of other origin.
@@ -82,8 +83,14 @@ func ofRow(err error) bool {
 	return isSlow(err) && errors.As(err, &e) && e.Where != ""
 }
 
-// isLost reports whether an error leaves open what the server did.
+// isLost reports whether an error leaves open what the server did. One with which
+// the session ends does: a server that panics while it writes a commit may find the
+// commit in its log when it starts again.
 func isLost(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && (e.SeverityUnlocalized == "FATAL" || e.SeverityUnlocalized == "PANIC") {
+		return true
+	}
 	c := code(err)
 	return c == "" || c == codeUnknownOutcome || strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P")
 }
@@ -115,7 +122,7 @@ func reason(err error) string {
 		return "the database refuses the user or the password"
 	case c == "3D000":
 		return "there is no such database"
-	case c == "42501":
+	case c == codeNoRight:
 		return "the database user lacks a right"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection to the database was lost"

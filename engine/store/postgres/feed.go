@@ -30,13 +30,13 @@ type feed struct {
 	// milliseconds. It is read without mu, which a subscriber may hold for ever.
 	full atomic.Int64
 
-	mu   sync.Mutex // held while subscribers are called
-	last int64      // everything up to here has been given
-	at   int64      // when last was told, in Unix milliseconds
-	// ahead are numbers behind last that have been given, and when they were told:
-	// writers that commit one after the other may come here in another order.
+	mu    sync.Mutex  // held while subscribers are called
+	place model.Place // everything up to here has been given
+	// ahead are the numbers behind it that this node told and gave itself, and
+	// when; own is the last that it told. Only what is read moves the place: a
+	// failover may lose a commit, and its number is another's then.
 	ahead map[int64]int64
-	name  string
+	own   int64
 
 	subs *subscribers.List
 }
@@ -91,10 +91,45 @@ func (s *Store) Subscribe(f func(model.Change)) (cancel func()) { return s.feed.
 func (f *feed) publish(changes []model.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.ahead == nil || len(f.ahead) >= maxAhead {
+		f.ahead = map[int64]int64{}
+	}
 	for _, c := range changes {
-		f.pass(c)
+		f.own = max(f.own, c.Seq)
+		if _, before := f.ahead[c.Seq]; !before && c.Seq > f.place.Seq {
+			f.ahead[c.Seq] = c.At
+		} // else it was read, or what had the number was lost, which give is to notice
 	}
 	f.subs.Tell(changes)
+}
+
+// give hands on the changes read behind a place, but for those that were given,
+// and goes there. It does nothing, and says so, when they are not of the feed that
+// was followed: a number that was given was told again, at another time.
+func (f *feed) give(changes []model.Change) (same bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fresh := make([]model.Change, 0, len(changes))
+	for _, c := range changes {
+		at, given := f.ahead[c.Seq]
+		if c.Seq == f.place.Seq { // another look went on meanwhile
+			at, given = f.place.At, true
+		}
+		switch {
+		case given && at != c.At:
+			return false
+		case !given && c.Seq > f.place.Seq:
+			fresh = append(fresh, c)
+		}
+	}
+	for _, c := range changes {
+		delete(f.ahead, c.Seq)
+		if c.Seq > f.place.Seq {
+			f.place.Seq, f.place.At = c.Seq, c.At
+		}
+	}
+	f.subs.Tell(fresh)
+	return true
 }
 
 // lag is how old what has been given of the feed is, in milliseconds. It counts
@@ -102,26 +137,9 @@ func (f *feed) publish(changes []model.Change) {
 // since says nothing.
 func (f *feed) lag(now time.Time) int64 { return max(0, now.UnixMilli()-f.full.Load()) }
 
-// maxAhead bounds what is remembered to have been given. Beyond it, changes may
-// be given twice.
+// maxAhead bounds what is remembered to have been given and was not read. Beyond
+// it, changes may be given twice.
 const maxAhead = 100_000
-
-// pass notes that a change is given, and reports whether it was before. f.mu is
-// held.
-func (f *feed) pass(c model.Change) (before bool) {
-	if _, given := f.ahead[c.Seq]; given || c.Seq <= f.last {
-		return true
-	}
-	if f.ahead == nil || len(f.ahead) >= maxAhead {
-		f.ahead = map[int64]int64{}
-	}
-	f.ahead[c.Seq] = c.At
-	for at, given := f.ahead[f.last+1]; given; at, given = f.ahead[f.last+1] {
-		f.last, f.at = f.last+1, at
-		delete(f.ahead, f.last)
-	}
-	return false
-}
 
 // selectChanges reads the rows of the feed behind number $1, $2 at most.
 const selectChanges = `SELECT seq, service, kind, ref, subject, at FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2`
@@ -135,15 +153,21 @@ func scanChange(r row) model.Change {
 // atOf is when the change with the number $1 was told. The same number told at
 // another time is of another feed: that of a replica that took over without
 // having seen everything, and has told other changes since.
-const atOf = `CASE $1 WHEN l.floor THEN l.floor_at ELSE (SELECT at FROM changes WHERE seq = $1) END`
+const atOf = `CASE $1::bigint WHEN f.last THEN f.last_at WHEN l.floor THEN l.floor_at ELSE (SELECT at FROM changes WHERE seq = $1) END`
 
-// selectPage reads the rows of the feed behind number $1, $2 at most, and the
-// state of the feed beside each of them, or once beside none. It is one
-// statement, so that no sweep comes between.
+// selectPage reads the rows of the feed behind number $1, $2 at most, and beside
+// each of them, or once beside none, the state of the feed and the database's
+// clock. It is one statement, so that no sweep comes between, and no failover.
 const selectPage = `SELECT c.seq, c.service, c.kind, c.ref, c.subject, c.at, f.name, l.floor, f.last, f.last_at,
-		` + atOf + `
+		` + atOf + `, (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 	FROM feed f CROSS JOIN feed_floor l LEFT JOIN (` + selectChanges + `) c ON true
 	WHERE f.id = 1 AND l.id = 1 ORDER BY c.seq`
+
+// isBehind reports whether a page is of the feed in which a place is, and complete
+// from there.
+func isBehind(page row, p model.Place) bool {
+	return page.Text(6) == p.Feed && page.Int(7) <= p.Seq && !page.Null(10) && page.Int(10) == p.At
+}
 
 // Changes reads on from a place. The sequence has no gaps and grows in the order
 // of the commits, so that all is settled that can be seen.
@@ -154,7 +178,7 @@ func (s *Store) Changes(ctx context.Context, service model.ID, after model.Place
 	}
 	page.Next = after
 	for _, r := range rows {
-		if after.Feed != r.Text(6) || after.Seq < r.Int(7) || r[10] == nil || r.Int(10) != after.At {
+		if !isBehind(r, after) {
 			return store.FeedPage{Gap: true, Next: model.Place{Feed: r.Text(6), Seq: r.Int(8), At: r.Int(9)}}, nil
 		}
 		if r[0] == nil {

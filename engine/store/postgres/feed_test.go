@@ -129,6 +129,19 @@ func TestAnotherFeed(t *testing.T) {
 	}
 }
 
+// lose makes the feed that of a replica which took over without having seen the
+// last changes.
+func (h *house) lose(t *testing.T, n int) {
+	t.Helper()
+	for _, s := range []string{
+		`DELETE FROM changes WHERE seq > (SELECT last FROM feed) - $1`,
+		`UPDATE feed SET last = last - $1, last_at = coalesce((SELECT at FROM changes WHERE seq = last - $1), 0)`,
+	} {
+		_, err := h.connect(t).Exec(t.Context(), s, n)
+		must(t, err)
+	}
+}
+
 // A failover that lost some changes is noticed even when the new primary has told
 // as many others since: those might be revocations.
 func TestFeedOvertaken(t *testing.T) {
@@ -139,14 +152,7 @@ func TestFeedOvertaken(t *testing.T) {
 	}
 	var told []model.Change
 	defer h.Subscribe(func(c model.Change) { told = append(told, c) })()
-	conn := h.connect(t)
-	for _, s := range []string{
-		`DELETE FROM changes WHERE seq > (SELECT last - 3 FROM feed)`,
-		`UPDATE feed SET last = last - 3, last_at = coalesce((SELECT at FROM changes WHERE seq = last - 3), 0)`,
-	} {
-		_, err := conn.Exec(ctx, s)
-		must(t, err)
-	}
+	h.lose(t, 3)
 	other := open(t, Options{DSN: h.opts.DSN, SweepInterval: -1, NoNotify: true})
 	for i := range 3 {
 		must(t, other.Write(ctx, store.RevokeGrants{Service: h.service, Client: model.ID(20 + i)}))
@@ -162,12 +168,62 @@ func TestFeedOvertaken(t *testing.T) {
 	}
 }
 
+// So is one that lost changes which nobody but this node had heard of, whether the
+// new primary has told others, or this node itself has, under their numbers or not.
+func TestFeedLostOwn(t *testing.T) {
+	server := pgtest.Start(t)
+	revoke := func(t *testing.T, s *Store, service model.ID, clients ...model.ID) {
+		t.Helper()
+		for _, client := range clients {
+			must(t, s.Write(t.Context(), store.RevokeGrants{Service: service, Client: client}))
+		}
+	}
+	for name, test := range map[string]struct {
+		unread, lost int // changes of others before its own, and how many go with that
+		since, own   []model.ID
+	}{
+		"and nothing told":    {lost: 1},
+		"and told":            {lost: 1, since: []model.ID{20, 21}},
+		"and told by itself":  {lost: 1, own: []model.ID{30}},
+		"with others between": {unread: 4, lost: 3, since: []model.ID{20, 21, 22, 23}},
+		"and told by both":    {unread: 4, lost: 3, since: []model.ID{20, 21}, own: []model.ID{30, 31}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, Options{DSN: place(server), FollowInterval: time.Hour, NoNotify: true})
+			other := open(t, Options{DSN: h.opts.DSN, SweepInterval: -1, NoNotify: true})
+			revoke(t, other, h.service, 1)
+			h.catchUp(t.Context())
+			for i := range test.unread {
+				revoke(t, other, h.service, model.ID(10+i))
+			}
+			revoke(t, h.Store, h.service, 19)
+			h.lose(t, test.lost)
+			revoke(t, other, h.service, test.since...)
+			revoke(t, h.Store, h.service, test.own...)
+			var told []model.Change
+			defer h.Subscribe(func(c model.Change) { told = append(told, c) })()
+			if h.catchUp(t.Context()); len(told) != 1 || told[0].Kind != model.ChangeEverything {
+				t.Fatalf("told %+v", told)
+			}
+			told = nil
+			revoke(t, other, h.service, 40)
+			revoke(t, h.Store, h.service, 41)
+			revoke(t, other, h.service, 42)
+			if h.catchUp(t.Context()); len(told) != 3 || told[0].Ref != 41 || told[1].Ref != 40 || told[2].Ref != 42 {
+				t.Errorf("of the new feed it told %+v", told)
+			}
+		})
+	}
+}
+
 // A feed that is followed for long, swept meanwhile and told by several nodes, is
-// taken for the same all the time.
+// taken for the same all the time, and each change is given once.
 func TestSameFeed(t *testing.T) {
 	var reported findings
 	h := newHouse(t, Options{DSN: place(pgtest.Start(t)), FollowInterval: time.Hour, NoNotify: true, Report: reported.report})
 	other := open(t, Options{DSN: h.opts.DSN, SweepInterval: -1, NoNotify: true})
+	given := 0
+	defer h.Subscribe(func(model.Change) { given++ })()
 	ctx := context.Background()
 	for round := range 4 {
 		for i := range 5 {
@@ -181,5 +237,8 @@ func TestSameFeed(t *testing.T) {
 	}
 	if n := reported.named("change feed"); n > 0 {
 		t.Errorf("%d times it was taken for another", n)
+	}
+	if given != 4*5*2 {
+		t.Errorf("it gave %d changes of %d", given, 4*5*2)
 	}
 }

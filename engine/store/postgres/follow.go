@@ -11,17 +11,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/engine/store"
 )
 
-// selectState reads the name of the feed, its last number, the number below
-// which it was swept, the database's clock, and when the last number and the
-// number $1 were told.
-const selectState = `SELECT f.name, f.last, l.floor, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, f.last_at,
-	CASE $1::bigint WHEN f.last THEN f.last_at ELSE ` + atOf + ` END
-	FROM feed f CROSS JOIN feed_floor l WHERE f.id = 1 AND l.id = 1`
+// selectState reads the name of a feed, and when its number $1 was told.
+const selectState = `SELECT f.name, ` + atOf + ` FROM feed f CROSS JOIN feed_floor l WHERE f.id = 1 AND l.id = 1`
 
 // isFeed reports whether a state is that of a feed in which a number was told at
 // a time.
 func isFeed(state row, name string, at int64) bool {
-	return state.Text(0) == name && !state.Null(5) && state.Int(5) == at
+	return state.Text(0) == name && !state.Null(1) && state.Int(1) == at
 }
 
 // follow gives the changes of other nodes until the store closes: at every
@@ -48,46 +44,38 @@ func (s *Store) catchUp(ctx context.Context) (more bool) {
 	ctx = store.Prefer(ctx) // what was revoked must be known soon, however much is asked
 	f := &s.feed
 	f.mu.Lock()
-	name, last, at := f.name, f.last, f.at
+	place, own := f.place, f.own
 	f.mu.Unlock()
 	asked := s.opts.Now()
-	state, err := s.reads.one(ctx, selectState, last)
-	if err != nil {
-		return false
-	}
-	s.clock.note(asked, s.opts.Now(), state.Int(3))
-	end := state.Int(1)
-	if !isFeed(state, name, at) || end < last || state.Int(2) > last {
-		s.startAgain(ctx, state)
-		return false
-	}
-	if s.replica.note(asked, end, state.Int(4)); end == last {
-		f.full.Store(asked.UnixMilli())
-		return false
-	}
-	rows, err := s.reads.query(ctx, selectChanges, last, int64(followLimit))
+	rows, err := s.reads.query(ctx, selectPage, place.Seq, int64(followLimit))
 	if err != nil || len(rows) == 0 {
 		return false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	changes := make([]model.Change, 0, len(rows))
+	page, changes := rows[0], make([]model.Change, 0, len(rows))
+	s.clock.note(asked, s.opts.Now(), page.Int(11))
 	for _, r := range rows {
-		if c := scanChange(r); !f.pass(c) { // else publish gave it
-			changes = append(changes, c)
+		if !r.Null(0) {
+			changes = append(changes, scanChange(r))
 		}
 	}
-	if f.subs.Tell(changes); f.last >= end {
+	end := page.Int(8)
+	if end < own || !isBehind(page, place) || !f.give(changes) {
+		s.startAgain(ctx, page)
+		return false
+	}
+	s.replica.note(asked, end, page.Int(9))
+	if more = len(changes) == followLimit; !more {
 		f.full.Store(asked.UnixMilli())
 	}
-	return len(rows) == followLimit
+	return more
 }
 
 // settle waits until a transaction that tells the feed, and whose answer was
 // lost, is over, and gives what it told if it was committed. Who asks for the
 // same again finds it done, writes nothing, and is acknowledged: what is
-// remembered here must not last longer. Without a database the follower does it,
-// once there is one.
+// remembered here must not last longer. It waits as long as for any lock. The
+// server may keep a transaction whose node is silent for somewhat longer, and there
+// may be no database to ask: then the follower gives it, soon after its end.
 func (s *Store) settle() {
 	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
 	defer cancel()
@@ -109,7 +97,7 @@ func (s *Store) settle() {
 // the database was restored, has failed over to a replica that had not seen
 // everything, or was away for longer than the feed is kept. What was missed
 // cannot be told, so subscribers are told of every service as a whole.
-func (s *Store) startAgain(ctx context.Context, state row) {
+func (s *Store) startAgain(ctx context.Context, page row) {
 	rows, err := s.reads.query(ctx, `SELECT id FROM services`)
 	if err != nil {
 		return // at the next tick
@@ -117,7 +105,7 @@ func (s *Store) startAgain(ctx context.Context, state row) {
 	f := &s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.name, f.last, f.at, f.ahead = state.Text(0), state.Int(1), state.Int(4), nil
+	f.place, f.ahead, f.own = model.Place{Feed: page.Text(6), Seq: page.Int(8), At: page.Int(9)}, nil, 0
 	s.replica.forget()
 	changes := make([]model.Change, 0, len(rows))
 	for _, r := range rows {
@@ -184,14 +172,15 @@ func (s *Store) openFeed(ctx context.Context, conn *pgx.Conn, name string) error
 			return err
 		}
 	}
-	err := conn.QueryRow(ctx, `SELECT name, last, last_at FROM feed WHERE id = 1`).Scan(&s.feed.name, &s.feed.last, &s.feed.at)
+	at := &s.feed.place
+	err := conn.QueryRow(ctx, `SELECT name, last, last_at FROM feed WHERE id = 1`).Scan(&at.Feed, &at.Seq, &at.At)
 	if err != nil {
 		return err
 	}
 	if s.opts.NoNotify {
 		return nil
 	}
-	channel := "gatehouse_" + s.feed.name
+	channel := "gatehouse_" + at.Feed
 	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{channel}.Sanitize()+`; UNLISTEN *`); err == nil {
 		s.feed.notify = channel
 	} else if code(err) == "" {

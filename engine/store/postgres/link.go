@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -48,7 +50,12 @@ func (l *link) refusal() error {
 	return nil
 }
 
+// note takes what came of an attempt. One that was given up says nothing of the
+// database.
 func (l *link) note(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
@@ -58,4 +65,12 @@ func (l *link) note(err error) {
 	l.backOff = min(max(2*l.backOff, firstBackOff), lastBackOff)
 	l.until = time.Now().Add(l.backOff/2 + rand.N(l.backOff/2))
 	l.err = err
+}
+
+// closeIfReadOnly closes a connection on which the server said that it can only be
+// read. It was the primary: the next connection looks for the one that is.
+func closeIfReadOnly(ctx context.Context, conn *pgx.Conn, err error) {
+	if code(err) == codeReadOnly {
+		_ = conn.Close(ctx)
+	}
 }

@@ -268,7 +268,9 @@ func (s *Store) execOnce(ctx context.Context, work func(ctx context.Context, con
 		return err
 	}
 	defer conn.Release()
-	return work(ctx, conn.Conn())
+	err = work(ctx, conn.Conn())
+	closeIfReadOnly(ctx, conn.Conn(), err)
+	return err
 }
 
 // openError explains an error of the database while it is opened.

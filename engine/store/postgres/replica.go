@@ -149,7 +149,7 @@ func (s *Store) watchReplica() {
 			continue
 		}
 		s.feed.mu.Lock()
-		name := s.feed.name
+		name := s.feed.place.Feed
 		s.feed.mu.Unlock()
 		state, err := r.reads.one(s.ctx, selectState, due.end)
 		switch {

@@ -28,7 +28,7 @@ func TestOpenAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			names[i] = s.feed.name
+			names[i] = s.feed.place.Feed
 			must(t, s.Close())
 		})
 	}

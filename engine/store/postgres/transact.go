@@ -81,9 +81,7 @@ func (w *writers) transact(batch []*unit) result {
 		}
 	}
 	t.rollback()
-	if code(err) == codeReadOnly { // it was the primary: the next connection looks for the one that is
-		_ = conn.Conn().Close(ctx)
-	}
+	closeIfReadOnly(ctx, conn.Conn(), err)
 	return w.undone(batch, err)
 }
 
@@ -132,11 +130,14 @@ func (t *tx) do(batch []*unit, w *writers) error {
 	if err := t.together(bulks, trip); err != nil {
 		return err
 	}
+	apart := false
 	for _, u := range trip {
 		if w.aside != nil && len(u.then) > 0 && w.slow.any(u.runs) { // it has not waited yet
-			u.late = errApart
-			return errApart
+			u.late, apart = errApart, true
 		}
+	}
+	if apart {
+		return errApart
 	}
 	if err := t.after(trip); err != nil {
 		return err
