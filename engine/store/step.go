@@ -29,6 +29,8 @@ type RevokeGrant struct {
 
 // RevokeGrants removes the grants of a subject, of a client, or of a subject
 // at a client when both are given. It holds no condition and always tells the feed.
+// Of a client that has very many, a store may end some before the rest of the write:
+// they stay ended if it fails.
 type RevokeGrants struct {
 	Service model.ID
 	Subject string

@@ -186,6 +186,6 @@ func (s *Store) eachRow(ctx context.Context, rows []store.Row, queue func(*pgx.B
 				b.Queue(fmt.Sprintf(`SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), greatest(max(id), nextval(pg_get_serial_sequence('%[1]s', 'id')))) FROM %[1]s`, table))
 			}
 		}
-		return outcome(pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() }))
+		return outcome(pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() }))
 	})
 }

@@ -44,8 +44,9 @@ type partitions struct {
 type partition struct {
 	table, name string
 	from, to    model.ID
-	texts       sync.Map // statements for the table → for the partition
-	until       int64    // the sweeper's: not over before, in Unix seconds
+	texts       sync.Map    // statements for the table → for the partition
+	until       int64       // the sweeper's: not over before, in Unix seconds
+	mixed       atomic.Bool // most of its rows are over, but too many live to be copied
 }
 
 // find returns the partition of an id, or nil.
@@ -169,7 +170,7 @@ func (p *partitions) create(ctx context.Context, table string, width time.Durati
 func (p *partitions) make(ctx context.Context, statements ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, tripTimeout)
 	defer cancel()
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return execEach(ctx, tx, statements...) })
+	err := pgx.BeginTxFunc(ctx, p.pool, readCommitted, func(tx pgx.Tx) error { return execEach(ctx, tx, statements...) })
 	switch code(err) {
 	case codeDuplicateTable, codeUniqueViolation, codeInvalidObject, codeCheckViolation:
 		return nil

@@ -53,7 +53,7 @@ func (p *planner) revokeGrants(s store.RevokeGrants) error {
 		p.add(nil, `DELETE FROM grants WHERE service = $1 AND subject = $2`, int64(s.Service), s.Subject)
 	case s.Client != 0:
 		change = model.Change{Service: s.Service, Kind: model.ChangeClientRevoked, Ref: s.Client}
-		p.add(nil, `DELETE FROM grants WHERE service = $1 AND client = $2`, int64(s.Service), int64(s.Client))
+		p.add(errMany, endClient, int64(s.Service), int64(s.Client), mostGrants)
 	default:
 		return fmt.Errorf("revoking grants of neither a subject nor a client: %w", column.ErrMalformed)
 	}

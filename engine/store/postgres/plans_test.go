@@ -28,7 +28,7 @@ func TestPlansReadFewRows(t *testing.T) {
 		store.RenewAccessToken{Service: h.service, ID: id, Access: id},
 		store.RedeemHandle{Service: h.service, Kind: model.HandleCode, ID: id},
 		store.ExtendGrant{Service: h.service, ID: id, Access: id}, store.RevokeGrant{Service: h.service, ID: id},
-		store.RevokeGrants{Service: h.service, Subject: "user1"}, store.EndSession{Service: h.service, ID: id},
+		store.RevokeGrants{Service: h.service, Subject: "user1"}, store.RevokeGrants{Service: h.service, Client: 1}, store.EndSession{Service: h.service, ID: id},
 		store.JoinSession{Service: h.service, Session: id, Client: 1}, store.DeleteSessions{Service: h.service, Subject: "user1"},
 		store.KeepAccessToken{Service: h.service, Subject: "user1", Client: 1, Access: id},
 		store.ExpectClients{Service: h.service, Session: id}, store.UseOnce{Service: h.service},
@@ -36,7 +36,7 @@ func TestPlansReadFewRows(t *testing.T) {
 	} {
 		must(t, p.step(step))
 	}
-	texts := []string{lookAccessToken.one, lookAccessToken.many, lookInTheReplica.one, lookInTheReplica.many, insertTokens, selectPage, selectState, selectStoredClient + ` AND c.id = $2`}
+	texts := []string{lookAccessToken.one, lookAccessToken.many, lookInTheReplica.one, lookInTheReplica.many, insertTokens, endSome, selectPage, selectState, selectStoredClient + ` AND c.id = $2`}
 	then := outcomes{}
 	for _, s := range p.list {
 		if texts = append(texts, s.sql); s.row != nil && (strings.Contains(s.sql, "refresh_tokens") || strings.Contains(s.sql, "FROM g WHERE")) {

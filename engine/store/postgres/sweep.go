@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,8 +26,19 @@ const (
 	ended = `NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = t.session AND s.service = t.service)`
 )
 
-// sweepTables are the tables that are swept row by row. Where there are
-// partitions, those go as a whole, but for the one that holds the rest.
+// goes holds for a row of a table by time that is over; $3 is the time.
+func goes(table string) string {
+	if table == handles {
+		return "(t.expires_at <= $3 OR t.grant_id <> 0 AND " + orphan + ")"
+	}
+	return "(t.expires_at <= $3 OR " + orphan + ")"
+}
+
+const gone = `SELECT count(*) FROM gone`
+
+// sweepTables are the tables that are always swept row by row. Where there are
+// partitions, those go as a whole, but for the one that holds the rest, and those
+// in which too many live for that.
 func sweepTables(partitioned bool) []sweepTable {
 	of := func(table string) string {
 		if partitioned {
@@ -34,12 +46,11 @@ func sweepTables(partitioned bool) []sweepTable {
 		}
 		return table
 	}
-	const gone = `SELECT count(*) FROM gone`
 	return []sweepTable{
 		sweepOf("grants", "id", "t.expires_at <= $3", gone),
-		sweepOf(of(accessTokens), "id", "(t.expires_at <= $3 OR "+orphan+")", gone),
-		sweepOf(of(refreshTokens), "id", "(t.expires_at <= $3 OR "+orphan+")", gone),
-		sweepOf(of(handles), "id", "(t.expires_at <= $3 OR t.grant_id <> 0 AND "+orphan+")", gone),
+		sweepOf(of(accessTokens), "id", goes(accessTokens), gone),
+		sweepOf(of(refreshTokens), "id", goes(refreshTokens), gone),
+		sweepOf(of(handles), "id", goes(handles), gone),
 		sweepOf("sessions", "id", "t.expires_at <= $3", gone),
 		sweepOf("session_clients", "session", ended, gone),
 		inOrder(sweepOf("used_values", "expires_at", "t.expires_at <= $3", gone)),
@@ -75,6 +86,11 @@ func newSweeper(s *Store, partitioned bool) *sweeper.Sweeper {
 			return s.sweepOnce(ctx, t, now, from, n)
 		}})
 	}
+	for _, table := range []string{accessTokens, refreshTokens, handles} {
+		tables = append(tables, sweeper.Table{Sweep: func(ctx context.Context, now, from int64, n int) (sweeper.Seen, error) {
+			return s.sweepMixed(ctx, table, now, from, n)
+		}})
+	}
 	return sweeper.New(tables...)
 }
 
@@ -98,4 +114,24 @@ func (s *Store) sweepOnce(ctx context.Context, table sweepTable, now, from int64
 		return conn.QueryRow(ctx, table.remove, from, seen.Last, now).Scan(&seen.Removed)
 	})
 	return seen, err
+}
+
+// sweepMixed looks at the next n rows of those partitions of a table that are swept
+// row by row, as if they were one table: they follow each other along the key.
+func (s *Store) sweepMixed(ctx context.Context, table string, now, from int64, n int) (seen sweeper.Seen, err error) {
+	seen.End = math.MaxInt64 // nothing is added to them, and behind the last no row is found
+	for _, part := range s.parts.list(table) {
+		if !part.mixed.Load() || int64(part.to) <= from || seen.Looked == n {
+			continue
+		}
+		found, err := s.sweepOnce(ctx, sweepOf(part.name, "id", goes(table), gone), now, from, n-seen.Looked)
+		if err != nil {
+			return seen, err
+		}
+		if found.Looked > 0 {
+			seen.Last = found.Last
+		}
+		seen.Looked, seen.Removed = seen.Looked+found.Looked, seen.Removed+found.Removed
+	}
+	return seen, nil
 }

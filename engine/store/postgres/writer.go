@@ -61,8 +61,8 @@ func newWriters(s *Store, link *link, aside *writers) *writers {
 	return w
 }
 
-// Write applies the steps in one transaction.
-func (s *Store) Write(ctx context.Context, steps ...store.Step) error {
+// write queues the steps and waits for what becomes of them.
+func (s *Store) write(ctx context.Context, steps ...store.Step) error {
 	if err := ctx.Err(); err != nil || len(steps) == 0 {
 		return err
 	}
