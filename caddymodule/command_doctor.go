@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/postgres"
+	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
 )
 
 func doctorCommand() *cobra.Command {
@@ -79,7 +82,7 @@ func (d *doctor) configuration(cmd *cobra.Command) bool {
 		d.failed("configuration", err, "see caddy adapt and the reference")
 		return false
 	}
-	raw, _, file, err := caddycmd.LoadConfig(flagOr(cmd, "config", "Caddyfile"), flag(cmd, "adapter"))
+	raw, file, _, err := caddycmd.LoadConfig(flagOr(cmd, "config", "Caddyfile"), flag(cmd, "adapter"))
 	var config *caddy.Config
 	if err == nil {
 		err = json.Unmarshal(raw, &config)
@@ -115,18 +118,18 @@ func (d *doctor) storage(ctx caddy.Context) {
 	}
 	st, err := storage.OpenAsIs(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		d.found("storage", "there is none yet: the first start makes it", "")
+		d.beforeTheFirstStart(placeOf(err))
 		return
 	}
 	if err != nil {
-		d.failed("storage", err, "")
+		d.failed("storage", err, cmp.Or(adviceOn(err), "see the option storage"))
 		return
 	}
 	defer st.Close()
 	findings, err := st.Inspect(ctx)
 	d.findings = append(d.findings, findings...)
 	if err != nil {
-		d.failed("storage", err, "")
+		d.failed("storage", err, adviceOn(err))
 		return
 	}
 	for _, f := range findings {
@@ -136,6 +139,27 @@ func (d *doctor) storage(ctx caddy.Context) {
 		}
 	}
 	d.contents(ctx, st)
+}
+
+// adviceOn says what to do about an error of a storage, if that is known.
+func adviceOn(err error) string { return cmp.Or(postgres.Advice(err), sqlite.Advice(err)) }
+
+// beforeTheFirstStart is told where there is no storage. A file may be missing too
+// because this is another user, or not the path, of the server that has it.
+func (d *doctor) beforeTheFirstStart(place string) {
+	keys, err := d.app.masterKeys()
+	noKey := errors.Is(err, fs.ErrNotExist)
+	switch none := "there is no database" + place; {
+	case place == "":
+		d.found("storage", "there is none yet: the first start makes it", "")
+	case d.app.MasterKey == "" && !noKey:
+		d.failed("storage", fmt.Errorf("%s, but a key in %s", none, d.app.masterKeyPath()), "restore the database from a backup, or remove the key if nothing is under it")
+	default:
+		d.found("storage", none, "the first start makes it; if there has been one: is this the user, and the configuration, of the server?")
+	}
+	if err != nil && !noKey {
+		d.failed("master key", err, d.keyAdvice(keys, err))
+	}
 }
 
 // write says everything in lines, what is to be done after what was seen.

@@ -31,13 +31,13 @@ func (d *doctor) contents(ctx context.Context, st store.Store) {
 	}
 	services, err := servicesOf(ctx, vault)
 	if err != nil {
-		d.failed("keys", err, "")
+		d.failed("keys", err, adviceOn(err))
 		return
 	}
 	d.masterKey(ctx, st, vault, services)
 	now := time.Now()
 	for _, s := range services {
-		d.findings = append(d.findings, signingKeys(s.issuer, s.keys, now))
+		d.findings = append(d.findings, serviceFinding(s, now))
 	}
 	if len(services) > 0 {
 		d.feed(ctx, st, services[0].id, now)
@@ -47,24 +47,42 @@ func (d *doctor) contents(ctx context.Context, st store.Store) {
 // masterKey looks at the master keys, and at what is under them.
 func (d *doctor) masterKey(ctx context.Context, st store.Store, vault engine.Vault, services []serviceKeys) {
 	keys, err := d.app.masterKeys()
-	if err == nil {
-		d.found("master key", fmt.Sprintf("from %s, with %d before it", d.app.masterKeySource(), len(keys)-1), "")
-		d.sealed(ctx, vault, len(keys)-1)
-		return
-	}
-	advice := "restore it from where it is backed up"
 	switch {
-	case d.app.MasterKey != "":
-	case d.app.storage.Folder() == "":
-		advice = "give master_key, the same on every node"
-	case errors.Is(err, fs.ErrNotExist):
-		rooted, e := engine.Rooted(ctx, st)
-		if e == nil && !rooted && !slices.ContainsFunc(services, func(s serviceKeys) bool { return len(s.keys) > 0 }) {
-			d.found("master key", "there is none yet: the first start makes it", "")
-			return
-		}
+	case err == nil && d.app.MasterKey == "" && !sameOwner(d.app.masterKeyPath(), d.app.masterKeyOwned()):
+		d.failed("master key", fmt.Errorf("%s and %s belong to different users", d.app.masterKeyPath(), d.app.masterKeyOwned()),
+			"give both to the server's user: else it cannot open one of them")
+	case err == nil:
+		d.found("master key", fmt.Sprintf("from %s, with %d before it", d.app.masterKeySource(), len(keys)-1), "")
+	case errors.Is(err, fs.ErrNotExist) && d.app.MasterKey == "" && !holdsSecrets(ctx, st, services):
+		d.found("master key", "there is none yet: the first start makes it", "")
+	default:
+		d.failed("master key", err, d.keyAdvice(keys, err))
 	}
-	d.failed("master key", err, advice)
+	if err == nil {
+		d.sealed(ctx, vault, len(keys)-1)
+	}
+}
+
+// holdsSecrets reports whether something is under a master key, or may be.
+func holdsSecrets(ctx context.Context, st store.Store, services []serviceKeys) bool {
+	rooted, err := engine.Rooted(ctx, st)
+	return err != nil || rooted || slices.ContainsFunc(services, func(s serviceKeys) bool { return len(s.keys) > 0 })
+}
+
+// keyAdvice says what to do about master keys. Those that were read nevertheless are
+// good, and the error says what else is wrong: nothing is to be restored over them.
+func (d *doctor) keyAdvice(keys []engine.MasterKey, err error) string {
+	switch {
+	case len(keys) > 0:
+		return ""
+	case d.app.MasterKey != "":
+		return "see the option master_key, and what it names"
+	case d.app.storage.Folder() == "":
+		return "give master_key, the same on every node"
+	case errors.Is(err, fs.ErrPermission):
+		return "run this as the server's user, to whom the file must belong"
+	}
+	return "restore it from where it is backed up"
 }
 
 // sealed says which of the master keys are needed.
@@ -73,7 +91,7 @@ func (d *doctor) sealed(ctx context.Context, vault engine.Vault, previous int) {
 	defer cancel()
 	n, err := engine.Survey(ctx, vault, d.app.masterKeys)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		d.failed("encrypted", err, "")
+		d.failed("encrypted", err, adviceOn(err))
 		return
 	}
 	value := fmt.Sprintf("%d values under the current master key, %d under a previous one", n.Current, n.Previous)
@@ -121,6 +139,14 @@ func servicesOf(ctx context.Context, vault engine.Vault) (services []serviceKeys
 		err = nil
 	}
 	return services, err
+}
+
+// serviceFinding says whether a service is there whole, and can sign.
+func serviceFinding(s serviceKeys, now time.Time) store.Finding {
+	if issuer, loading := strings.CutPrefix(s.issuer, store.Unfinished); loading {
+		return store.Finding{Name: "service", Value: issuer + " is being loaded, or was and not to its end", Advice: store.FinishLoading, Failing: true}
+	}
+	return signingKeys(s.issuer, s.keys, now)
 }
 
 // signingKeys says whether a service can sign now, and will be able to.
@@ -183,7 +209,7 @@ func endOf(keys []model.Key) (end time.Time, ends bool) {
 func (d *doctor) feed(ctx context.Context, st store.Store, service model.ID, now time.Time) {
 	page, err := st.Changes(ctx, service, model.Place{}, 0) // no place of the feed: the answer is its end
 	if err != nil {
-		d.failed("feed", err, "")
+		d.failed("feed", err, adviceOn(err))
 		return
 	}
 	if page.Next.At == 0 {

@@ -5,6 +5,7 @@ package caddymodule
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -42,6 +43,28 @@ func TestNewMasterKeyIsForTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobodys(t, a.masterKeyPath())
+}
+
+// A key that was copied as root beside the database of the server is good for root,
+// who looks, and not for the server.
+func TestMasterKeyOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make another's file")
+	}
+	a, st := openApp(t, t.TempDir())
+	if _, err := openedKey(t, a, st); err != nil {
+		t.Fatal(err)
+	}
+	for owner, failing := range map[int]bool{0: false, 65534: true} {
+		if err := os.Chown(a.storage.(*SQLite).path, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+		d := &doctor{app: a}
+		d.masterKey(t.Context(), st, st.(engine.Vault), nil)
+		if f := d.findings[0]; f.Failing != failing || failing && !strings.Contains(f.Advice, "server's user") {
+			t.Errorf("a database of %d: %+v", owner, f)
+		}
+	}
 }
 
 func nobodys(t *testing.T, path string) {

@@ -119,9 +119,9 @@ func (p *Postgres) Open(ctx context.Context) (store.Store, error) {
 	})
 }
 
-// OpenAsIs opens the database to look at it.
+// OpenAsIs opens the database, and the replica, to look at them.
 func (p *Postgres) OpenAsIs(ctx context.Context) (store.Store, error) {
-	return openPostgres(ctx, postgres.Options{DSN: p.dsn, AsIs: true})
+	return openPostgres(ctx, postgres.Options{DSN: p.dsn, Replica: p.replica, AsIs: true})
 }
 
 func openPostgres(ctx context.Context, o postgres.Options) (store.Store, error) {

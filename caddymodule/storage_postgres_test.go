@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/gatehouse-auth/gatehouse/engine/store"
 	"github.com/gatehouse-auth/gatehouse/engine/store/postgres/pgtest"
 )
 
@@ -101,5 +104,25 @@ func TestPostgresNeedsAMasterKey(t *testing.T) {
 	a.MasterKey = strings.Repeat("5a", 32)
 	if err := a.openMasterKeys(t.Context(), st); err != nil {
 		t.Errorf("with one: %v", err)
+	}
+	lookedAtReplica(t, storage.DSN)
+}
+
+// lookedAtReplica fails unless the read replica is looked at, too.
+func lookedAtReplica(t *testing.T, dsn string) {
+	t.Helper()
+	away := fmt.Sprintf("postgres://gatehouse@127.0.0.1:%d/none?sslmode=disable", pgtest.FreePort(t))
+	storage := &Postgres{DSN: dsn, ReadReplica: away}
+	if err := storage.Provision(caddy.Context{}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := storage.OpenAsIs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	found, err := st.Inspect(t.Context())
+	if err != nil || !slices.ContainsFunc(found, func(f store.Finding) bool { return f.Name == "read replica" && f.Advice != "" }) {
+		t.Errorf("it found %+v, %v", found, err)
 	}
 }

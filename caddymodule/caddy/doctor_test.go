@@ -38,7 +38,7 @@ func (s *server) doctor(t *testing.T) map[string]finding {
 // things are, changes nothing and ends well.
 func TestDoctor(t *testing.T) {
 	s := prepareOwn(t, caddyfile(t))
-	if f := s.doctor(t)["storage"]; f.Severity != "ok" || !strings.Contains(f.Value, "none yet") {
+	if f := s.doctor(t)["storage"]; f.Severity != "warning" || !strings.Contains(f.Value, s.database()) {
 		t.Errorf("before the first start: %+v", f)
 	}
 	if _, err := os.Stat(s.database()); err == nil {
@@ -54,6 +54,9 @@ func TestDoctor(t *testing.T) {
 			if f := findings[name]; f.Value == "" || f.Severity != "ok" && name != "disk" { // this machine's
 				t.Errorf("%s: %s is %+v", when, name, f)
 			}
+		}
+		if f := findings["configuration"]; !strings.HasPrefix(f.Value, s.config) {
+			t.Errorf("%s: %+v", when, f)
 		}
 	}
 	well("beside a server")

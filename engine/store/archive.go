@@ -13,7 +13,10 @@ import (
 const Unfinished = "unfinished: "
 
 // ErrUnfinished: what has begun to load the service has not ended.
-var ErrUnfinished = fmt.Errorf("a service of this issuer is being loaded, or was and not to its end: %w", ErrUnavailable)
+var ErrUnfinished = fmt.Errorf("a service of this issuer is being loaded, or was and not to its end: %s: %w", FinishLoading, ErrUnavailable)
+
+// FinishLoading is what to do about a service that was not loaded to its end.
+const FinishLoading = "unless that still runs, run the import or the move again, or caddy gatehouse import --cancel"
 
 // Archive reads and writes rows as they are kept, with their ids: for backups,
 // moves to another store, and the rotation of the master key. The change feed

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -32,8 +33,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, opts Options) (partiti
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(2)
-	name, _, _ := strings.Cut(config.RuntimeParams["search_path"], ",")
-	if err := makeSchema(ctx, db, strings.TrimSpace(name)); err != nil {
+	if err := makeSchema(ctx, db, schemaName(config)); err != nil {
 		return false, 0, err
 	}
 	can := !opts.Plain && canPartition(ctx, db)
@@ -44,7 +44,14 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, opts Options) (partiti
 	return partitioned, known, err
 }
 
+// schemaName is where the tables lie.
+func schemaName(config *pgx.ConnConfig) string {
+	name, _, _ := strings.Cut(config.RuntimeParams["search_path"], ",")
+	return strings.TrimSpace(name)
+}
+
 // find says what migrate does of tables that are there, and changes nothing.
+// fs.ErrNotExist: there are none, and migrate would make them.
 func find(ctx context.Context, config *pgx.ConnConfig, _ Options) (partitioned bool, known int64, err error) {
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -55,9 +62,32 @@ func find(ctx context.Context, config *pgx.ConnConfig, _ Options) (partitioned b
 	sources := provider.ListSources()
 	partitioned, err = isPartitioned(ctx, db)
 	if code(err) == codeUndefinedTable {
-		err = fs.ErrNotExist
+		err = cmp.Or(mayMake(ctx, db, schemaName(config)), fs.ErrNotExist)
 	}
 	return partitioned, sources[len(sources)-1].Version, err
+}
+
+// mayMake says what keeps this user from making tables. Those in a schema that it
+// may not use seem not to be there.
+func mayMake(ctx context.Context, db *sql.DB, name string) error {
+	var readOnly, there, may, mayUse bool
+	err := db.QueryRowContext(ctx, `SELECT current_setting('transaction_read_only') = 'on', n.oid IS NOT NULL,
+		CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE') ELSE has_schema_privilege(n.oid, 'CREATE') END,
+		n.oid IS NULL OR has_schema_privilege(n.oid, 'USAGE')
+		FROM (SELECT $1::text AS name) s LEFT JOIN pg_namespace n ON n.nspname = s.name`, name).Scan(&readOnly, &there, &may, &mayUse)
+	switch {
+	case err != nil:
+		return err
+	case !mayUse:
+		return fmt.Errorf("%w: it may not use the schema %s, which is there", errNoRight, name)
+	case readOnly:
+		return fmt.Errorf("%w, and there are no tables", errReadOnly)
+	case may:
+		return nil
+	case there:
+		return fmt.Errorf("%w: it may not make tables in the schema %s, which has none", errNoRight, name)
+	}
+	return fmt.Errorf("%w: it may not make the schema %s, which is not there", errNoRight, name)
 }
 
 // isPartitioned fails when there are no tables.
@@ -111,7 +141,11 @@ func migrateUp(ctx context.Context, db *sql.DB, partition bool) (known int64, er
 		return 0, err
 	}
 	if current > known {
-		return known, newer(ctx, db, current, known)
+		var oldest int64
+		if err := db.QueryRowContext(ctx, selectOldest).Scan(&oldest); err != nil {
+			return known, err
+		}
+		return known, newer(current, oldest, known)
 	}
 	for attempt := 0; ; attempt++ {
 		_, err = provider.Up(ctx) // goes on where it stopped
@@ -126,12 +160,11 @@ func migrateUp(ctx context.Context, db *sql.DB, partition bool) (known int64, er
 	}
 }
 
+// selectOldest reads the lowest schema that a version may know and still serve.
+const selectOldest = `SELECT oldest FROM compatibility WHERE id = 1`
+
 // newer refuses a schema that this version cannot serve.
-func newer(ctx context.Context, db *sql.DB, current, known int64) error {
-	var oldest int64
-	if err := db.QueryRowContext(ctx, `SELECT oldest FROM compatibility WHERE id = 1`).Scan(&oldest); err != nil {
-		return err
-	}
+func newer(current, oldest, known int64) error {
 	if known < oldest {
 		return fmt.Errorf("was written by a newer Gatehouse (schema %d, which needs one that knows %d; this one knows %d)", current, oldest, known)
 	}

@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -29,6 +31,23 @@ const (
 	// sweptWithin is how old a row of the feed may get when something sweeps.
 	sweptWithin = 24 * time.Hour
 )
+
+// recognize fails unless the file is a Gatehouse database. One without tables is
+// as good as none: whoever made it has got no further.
+func (s *Store) recognize(ctx context.Context) error {
+	if !s.opts.AsIs { // claim has seen to it
+		return nil
+	}
+	return s.reads.one(ctx, func(r row) error {
+		switch id, tables := r.int(0), r.int(1); {
+		case tables == 0 && (id == 0 || id == applicationID):
+			return &fs.PathError{Op: "open", Path: s.opts.Path, Err: fs.ErrNotExist}
+		case id != applicationID:
+			return errForeign
+		}
+		return nil
+	}, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)`)
+}
 
 // Inspect says how the file is. It changes nothing, and stops no one but for the
 // moment in which it holds the lock for writing.
@@ -67,7 +86,7 @@ func (i *inspection) found(name, value, advice string, failing bool) {
 func (i *inspection) ask(name, query string, to ...any) bool {
 	err := i.db.QueryRowContext(i.ctx, query).Scan(to...)
 	if err != nil {
-		i.found(name, fmt.Sprintf("%s: %v", reason(err), err), "see whether the file is whole and can be read", true)
+		i.found(name, fmt.Sprintf("%s: %v", reason(err), err), cmp.Or(Advice(err), "see whether the file is whole and can be read"), true)
 	}
 	return err == nil
 }
@@ -80,14 +99,12 @@ func (i *inspection) schema() {
 	}
 	sources := provider.ListSources()
 	known := sources[len(sources)-1].Version
-	var current, id int64
-	if !i.ask("schema", `SELECT coalesce(max(version_id), 0), (SELECT application_id FROM pragma_application_id) FROM goose_db_version WHERE is_applied`, &current, &id) {
+	var current int64
+	if !i.ask("schema", `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`, &current) {
 		return
 	}
 	advice := ""
 	switch {
-	case id != applicationID:
-		advice = "this is the database of another program"
 	case current > known:
 		advice = "a newer Gatehouse wrote it: run that"
 	case current < known:
@@ -122,7 +139,7 @@ func (i *inspection) writing(w *writer) {
 	took := time.Since(start)
 	switch {
 	case err != nil:
-		i.found("write lock", reason(err), "find the program that holds the file, with fuser or lsof", true)
+		i.found("write lock", reason(err), cmp.Or(Advice(err), "see whether the file can be written"), true)
 		return
 	case took > time.Second:
 		i.found("write lock", "free after "+took.Round(time.Millisecond).String(), "something else writes for long", false)
@@ -149,9 +166,19 @@ func holdLock(address string, wait time.Duration, f func(*conn) error) (err erro
 	if err := beginImmediate(func(query string) error { _, err := c.exec(query); return err }, wait); err != nil {
 		return err
 	}
-	err = f(c)
+	if err = c.tryWrite(); err == nil {
+		err = f(c)
+	}
 	_, e := c.exec("ROLLBACK")
 	return errors.Join(err, e)
+}
+
+// tryWrite fails as a write would, and changes nothing: rows count from 1. Of a file
+// that may only be read, BEGIN IMMEDIATE makes a transaction that reads, without a
+// word.
+func (c *conn) tryWrite() error {
+	_, err := c.exec("DELETE FROM goose_db_version WHERE id = 0")
+	return err
 }
 
 // migrating looks whether a process is changing the schema at the moment.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -106,7 +107,6 @@ func TestInspectTroubles(t *testing.T) {
 		prepare func(t *testing.T, path string)
 	}{
 		"a newer schema":     {"schema", true, sql(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)},
-		"another program's":  {"schema", true, sql(`PRAGMA application_id = 1`)},
 		"no write-ahead log": {"journal", false, sql(`PRAGMA journal_mode = DELETE`)},
 		"open to others":     {"permissions", false, func(t *testing.T, path string) { chmod(t, path, 0o644) }},
 		"nothing sweeps":     {"sweeping", false, sql(`INSERT INTO changes (service, kind, ref, subject, at) VALUES (1, 2, 7, '', 100)`)},
@@ -193,4 +193,37 @@ func TestAsIs(t *testing.T) {
 	if _, err := s.Grant(context.Background(), 1, 1); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("what was refused: %v", err)
 	}
+}
+
+// lookChild is the variable that makes a child process of this test binary look at
+// a store that it may only read, and then start on it.
+const lookChild = "GATEHOUSE_SQLITE_LOOK"
+
+// lookInChild fails unless both tell that nothing can be written.
+func lookInChild(path string) error {
+	ctx := context.Background()
+	looking, err := Open(ctx, Options{Path: path, AsIs: true})
+	if err != nil {
+		return err
+	}
+	defer looking.Close()
+	found, err := looking.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	told := false
+	for _, f := range found {
+		told = told || f.Name == "write lock" && f.Failing && strings.Contains(f.Value, "cannot be written") && strings.Contains(f.Advice, "server's user")
+	}
+	if !told {
+		return fmt.Errorf("it found %+v", found)
+	}
+	s, err := Open(ctx, Options{Path: path})
+	if err == nil {
+		return errors.Join(errors.New("it starts"), s.Close())
+	}
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "cannot be written: give the file") {
+		return fmt.Errorf("a start says %w", err)
+	}
+	return nil
 }

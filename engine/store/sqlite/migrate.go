@@ -106,7 +106,7 @@ func claim(ctx context.Context, db *sql.DB) error {
 		return openError(err)
 	}
 	if id != applicationID && (id != 0 || tables > 0) {
-		return errors.New("is the database of another program")
+		return errForeign
 	}
 	if id == 0 {
 		if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {

@@ -114,6 +114,9 @@ func openStore(ctx context.Context, opts Options) (*Store, error) {
 	if s.reads, err = openReaders(path, opts); err != nil {
 		return nil, unavailable(err)
 	}
+	if err := s.recognize(ctx); err != nil {
+		return nil, errors.Join(err, s.reads.close())
+	}
 	if err := s.feed.start(ctx, s.reads); err != nil {
 		return nil, errors.Join(err, s.reads.close())
 	}

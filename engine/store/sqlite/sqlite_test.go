@@ -19,7 +19,7 @@ var factory = storetest.Factory{
 }
 
 func TestMain(m *testing.M) {
-	for name, work := range map[string]func(string) error{openChild: openInChild, killAt: moveInChild} {
+	for name, work := range map[string]func(string) error{openChild: openInChild, killAt: moveInChild, lookChild: lookInChild} {
 		if what := os.Getenv(name); what != "" {
 			if err := work(what); err != nil {
 				fmt.Println(err)

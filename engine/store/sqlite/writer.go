@@ -81,6 +81,11 @@ func startWriter(opts Options, f *feed) (*writer, error) {
 	if w.conn, err = open(w.dsn()); err != nil {
 		return nil, err
 	}
+	if !opts.AsIs {
+		if err := w.conn.tryWrite(); err != nil && !isBusy(err) { // else every write would fail, one by one
+			return nil, errors.Join(fmt.Errorf("%s: %s: %w: %w", reason(err), Advice(err), store.ErrUnavailable, err), w.conn.close())
+		}
+	}
 	go w.loop()
 	return w, nil
 }
