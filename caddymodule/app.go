@@ -38,8 +38,8 @@ type App struct {
 	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=gatehouse.storage inline_key=module"`
 	// MasterKey encrypts what the store must give back, such as private keys:
 	// 64 hexadecimal digits, usually a placeholder such as {env.GATEHOUSE_MASTER_KEY}
-	// or {file./run/secrets/key}. Default: a file beside the database, made at
-	// first start, readable by its owner alone.
+	// or {file./run/secrets/key}; further lines are previous keys. Default: a file
+	// beside the database, made at first start, readable by its owner alone.
 	MasterKey string `json:"master_key,omitempty"`
 	// PreviousMasterKeys open what was encrypted with a master key before this
 	// one, or with the next one, until everything is under master_key.

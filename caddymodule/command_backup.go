@@ -9,7 +9,7 @@ import (
 
 func backupCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "backup <file>", Short: "Copies the SQLite database, as of one moment, while servers run", Args: cobra.ExactArgs(1),
+		Use: "backup <file>", Short: "Copies the SQLite database, as of one moment, while servers run", Args: oneFile,
 		Long: `Makes a copy, checks it, and gives it its name only then. To restore it, stop the
 servers, put it in the place of the database without the files that end in -wal
 and -shm, and start them with the master key of the time of the backup. What was

@@ -17,8 +17,8 @@ func exportCommand() *cobra.Command {
 	export := &cobra.Command{
 		Use: "export", Short: "Writes everything that is stored, or one service, into a file", Args: cobra.NoArgs,
 		Long: `Writes a file of JSON lines as of one moment, beside a running server, which does
-not wait for it. It can be imported into an empty storage, or beside other
-services.
+not wait for it. It can be imported into an empty storage, or beside services that
+came from this one.
 
 Private keys and client secrets stay encrypted under the master key, which is not
 in the file. Hashes of passwords and of tokens, names and claims are as they are

@@ -26,7 +26,7 @@ func keyCommand() *cobra.Command {
 	}
 	rotate.Flags().StringSlice("alg", nil, "The algorithms; all that have keys by default")
 	take := &cobra.Command{
-		Use: "import <file>", Short: "Announces keys of your own, a JWK Set with private keys, which take over from the old ones", Args: cobra.ExactArgs(1),
+		Use: "import <file>", Short: "Announces keys of your own, a JWK Set with private keys, which take over from the old ones", Args: oneFile,
 		RunE: atDesk(orNew, keyImport),
 	}
 	for _, cmd := range []*cobra.Command{rotate, take} {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,9 +58,13 @@ type vault struct {
 	cmd   *cobra.Command
 }
 
-// atVault runs a command's work on the storage of the configuration.
+// atVault runs a command's work on the storage of the configuration. An interrupt
+// ends it, so that nothing half done is left; a second one ends the process.
 func atVault(open opener, work func(ctx context.Context, v *vault) error) func(*cobra.Command, []string) error {
 	return atApp(func(ctx context.Context, app *App, cmd *cobra.Command, _ []string) (err error) {
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		context.AfterFunc(ctx, stop)
 		st, err := open(ctx, app.storage)
 		if err != nil {
 			return err
@@ -88,6 +94,20 @@ func (v *vault) hasFile() error {
 	return nil
 }
 
+// takesWrites fails when all has moved to another storage: nothing can be encrypted
+// anew here, and the keys of the file may be needed there.
+func (v *vault) takesWrites(ctx context.Context) error {
+	st, ok := v.store.(movable)
+	if !ok {
+		return nil
+	}
+	found, err := st.Moved(ctx)
+	if err == nil && found != nil {
+		err = fmt.Errorf("%s: %s", found.Value, found.Advice)
+	}
+	return err
+}
+
 // changeFile replaces the keys in the key file, while no other command does: two at
 // once could lose a key under which something is. The lock is at the file, which
 // more than one database may share.
@@ -111,6 +131,9 @@ func masterKeyRotate(ctx context.Context, v *vault) error {
 	if err := v.hasFile(); err != nil {
 		return err
 	}
+	if err := v.takesWrites(ctx); err != nil {
+		return err
+	}
 	// Nothing new while something is under a key that is not known.
 	if now, err := engine.Survey(ctx, v.rows, v.app.masterKeys); err != nil {
 		return err
@@ -118,9 +141,11 @@ func masterKeyRotate(ctx context.Context, v *vault) error {
 		return unopened(now)
 	}
 	err := v.changeFile(func(keys []engine.MasterKey) ([]engine.MasterKey, error) {
+		if len(keys) == maxMasterKeys {
+			return nil, fmt.Errorf("there are %d master keys already: caddy gatehouse key master forget removes those that nothing is under", maxMasterKeys)
+		}
 		key, err := drawMasterKey()
-		keys = append([]engine.MasterKey{key}, keys...)
-		return keys, errors.Join(err, boundMasterKeys(keys))
+		return append([]engine.MasterKey{key}, keys...), err
 	})
 	if err != nil {
 		return err
@@ -132,6 +157,9 @@ func masterKeyRotate(ctx context.Context, v *vault) error {
 // masterKeyReseal looks twice: a server may have written under the old key until
 // it heard of the new one.
 func masterKeyReseal(ctx context.Context, v *vault) error {
+	if err := v.takesWrites(ctx); err != nil {
+		return err
+	}
 	_, before, err := engine.Reseal(ctx, v.rows, v.app.masterKeys)
 	if err != nil {
 		return unfinished(err)
@@ -145,10 +173,10 @@ func masterKeyReseal(ctx context.Context, v *vault) error {
 	if err != nil {
 		return unfinished(err)
 	}
-	say(v.cmd, "encrypted %d values anew; all %d are under the current master key\n", before+more, now.Current)
 	if now.Unopened > 0 {
 		return unopened(now)
 	}
+	say(v.cmd, "encrypted %d values anew; all %d are under the current master key\n", before+more, now.Current)
 	return v.sayPrevious()
 }
 
@@ -169,6 +197,9 @@ func (v *vault) sayPrevious() error {
 
 func masterKeyForget(ctx context.Context, v *vault) error {
 	if err := v.hasFile(); err != nil {
+		return err
+	}
+	if err := v.takesWrites(ctx); err != nil {
 		return err
 	}
 	before, err := v.app.masterKeys()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -91,5 +92,48 @@ func TestRotateGoesOnWithReseal(t *testing.T) {
 	}
 	if keys, err := v.app.masterKeys(); err != nil || len(keys) != 2 {
 		t.Errorf("%d keys: %v", len(keys), err)
+	}
+}
+
+// As many keys as are tried can be in the file. Then it says what makes room.
+func TestRotateIsBounded(t *testing.T) {
+	v := openVault(t)
+	keys, err := v.app.masterKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(keys) < maxMasterKeys {
+		keys = append(keys, engine.MasterKey{byte(len(keys))})
+	}
+	if err := writeOver(v.app.masterKeyPath(), masterKeyLines(keys...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := masterKeyRotate(t.Context(), v); err == nil || !strings.Contains(err.Error(), "key master forget") {
+		t.Errorf("rotate: %v", err)
+	}
+	if err := masterKeyForget(t.Context(), v); err != nil {
+		t.Error(err)
+	}
+	if err := masterKeyRotate(t.Context(), v); err != nil {
+		t.Errorf("rotate, once there is room: %v", err)
+	}
+}
+
+// Under a key that opens nothing no success is told, and it is the key, and
+// nothing else, that is said to be another's.
+func TestWrongMasterKey(t *testing.T) {
+	v := openVault(t)
+	if err := os.WriteFile(v.app.masterKeyPath(), []byte(masterKeyLines(engine.MasterKey{1})), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := masterKeyReseal(t.Context(), v); err == nil || !strings.Contains(err.Error(), "no master key opens") {
+		t.Errorf("reseal: %v", err)
+	}
+	if said := v.cmd.OutOrStdout().(*bytes.Buffer).String(); said != "" {
+		t.Errorf("reseal said: %s", said)
+	}
+	err := v.opens(t.Context(), v.rows)
+	if err == nil || !strings.HasPrefix(err.Error(), "the master key from "+v.app.masterKeyPath()+" does not open") || !strings.Contains(err.Error(), "that of the storage which they are from must be there") {
+		t.Errorf("opens: %v", err)
 	}
 }

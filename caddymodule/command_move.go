@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -17,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/engine/store"
+	"github.com/gatehouse-auth/gatehouse/engine/store/archive"
 	"github.com/gatehouse-auth/gatehouse/engine/store/postgres"
 	"github.com/gatehouse-auth/gatehouse/engine/store/sqlite"
 )
@@ -31,7 +29,8 @@ changes after that is read back as it is copied. From then on the old database
 takes nothing more: servers read from it, and answer what must be written with
 503 until they have the new configuration. Reload all of them at once; --reload
 does it with the one that the admin endpoint of --config names, and moves nothing
-unless that one can run the new configuration.
+unless that one can run the new configuration. What starts servers, such as a unit
+of systemd, must name the new configuration, too, before the next start.
 
 A reload does not change the environment of a process: a server reads {env.NAME}
 in the new configuration as it was when it was started. Start it anew with what it
@@ -68,11 +67,9 @@ or used, are good again here. Let no server use the new storage any more before.
 	return move
 }
 
-// fromSQLite runs work on the store that is moved from, until it is interrupted.
+// fromSQLite runs work on the store that is moved from.
 func fromSQLite(work func(ctx context.Context, v *vault, from *sqlite.Store) error) func(context.Context, *vault) error {
 	return func(ctx context.Context, v *vault) error {
-		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-		defer stop()
 		from, ok := v.store.(*sqlite.Store)
 		if !ok {
 			return errors.New("only SQLite can be moved from")
@@ -137,8 +134,11 @@ func move(ctx context.Context, v *vault, from *sqlite.Store) error {
 		say(v.cmd, "%s\n", stageText(stage, rows))
 	}})
 	over := time.Now()
-	if errors.Is(err, sqlite.ErrMoved) {
+	switch {
+	case errors.Is(err, sqlite.ErrMoved):
 		err = fmt.Errorf("%w; with --take-back the old database takes writes again", err)
+	case errors.Is(err, archive.ErrTaken):
+		err = fmt.Errorf("%w; it must be empty: %s", err, howToEmpty(target.app.storage))
 	}
 	if err := errors.Join(err, to.Close()); err != nil {
 		return err
@@ -146,14 +146,17 @@ func move(ctx context.Context, v *vault, from *sqlite.Store) error {
 	say(v.cmd, "moved; nobody could write for %s\n", moved.ReadOnly.Round(time.Millisecond))
 	if !reload {
 		say(v.cmd, "until they are reloaded, servers only read; run at once: caddy reload --config %[1]s\n"+
-			"one that lacks something of it in its environment is started anew: caddy run --config %[1]s\n", flag(v.cmd, "to"))
+			"one that lacks something of it in its environment is started anew: caddy run --config %[1]s\n"+
+			"start servers with it from now on: with the old configuration they only read\n", target.file)
 		return nil
 	}
 	if err := target.load(); err != nil {
 		return fmt.Errorf("everything has moved, but the server did not take the new configuration, and only reads until it does: "+
 			"start it anew with %s, or run move --take-back: %w", target.file, err)
 	}
-	say(v.cmd, "reloaded; nobody could write for %s\n", (moved.ReadOnly + time.Since(over)).Round(time.Millisecond))
+	say(v.cmd, "reloaded; nobody could write for %s\n"+
+		"start servers with %s from now on: with the old configuration, which a service of the system may name, they only read\n",
+		(moved.ReadOnly + time.Since(over)).Round(time.Millisecond), target.file)
 	return nil
 }
 

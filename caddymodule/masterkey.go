@@ -82,16 +82,16 @@ func (a *App) givenMasterKeys() (keys []engine.MasterKey, err error) {
 		if err != nil {
 			return nil, err
 		}
-		key, err := parseMasterKey(text)
+		more, err := parseMasterKeys(text)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, key)
+		keys = append(keys, more...)
 	}
 	return keys, boundMasterKeys(keys)
 }
 
-// readMasterKeys reads a file with a key a line.
+// readMasterKeys reads the file beside a database.
 func readMasterKeys(path string) (keys []engine.MasterKey, err error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -102,15 +102,8 @@ func readMasterKeys(path string) (keys []engine.MasterKey, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(strings.TrimSpace(string(text))) {
-		key, err := parseMasterKey(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("%s is empty: expected 64 hexadecimal digits a line", path)
+	if keys, err = parseMasterKeys(string(text)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return keys, errors.Join(boundMasterKeys(keys), checkMode(path))
 }
@@ -134,12 +127,17 @@ func checkMode(path string) error {
 	return nil
 }
 
-func parseMasterKey(text string) (key engine.MasterKey, err error) {
-	raw, err := hex.DecodeString(strings.TrimSpace(text))
-	if err != nil || len(raw) != len(key) {
-		return key, fmt.Errorf("expected %d hexadecimal digits", 2*len(key))
+// parseMasterKeys reads a key a line: an option may name a key file by a
+// placeholder, which has a line for each previous key, too.
+func parseMasterKeys(text string) (keys []engine.MasterKey, err error) {
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		raw, err := hex.DecodeString(strings.TrimSpace(line))
+		if err != nil || len(raw) != len(engine.MasterKey{}) {
+			return nil, fmt.Errorf("expected %d hexadecimal digits a line", 2*len(engine.MasterKey{}))
+		}
+		keys = append(keys, engine.MasterKey(raw))
 	}
-	return engine.MasterKey(raw), nil
+	return keys, nil
 }
 
 // drawMasterKey returns a new key.

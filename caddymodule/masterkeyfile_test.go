@@ -52,6 +52,29 @@ func TestMasterKeyFile(t *testing.T) {
 	}
 }
 
+// The option takes what the file has: a placeholder for a file with a key before
+// the current one gives both, in its order.
+func TestMasterKeyOption(t *testing.T) {
+	a, b, c := engine.MasterKey{1}, engine.MasterKey{2}, engine.MasterKey{3}
+	path := filepath.Join(t.TempDir(), masterKeyFile)
+	if err := os.WriteFile(path, []byte(masterKeyLines(a, b)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	app := &App{MasterKey: "{file." + path + "}", PreviousMasterKeys: []string{masterKeyLines(c)}, storage: new(Postgres)}
+	got, err := app.masterKeys()
+	if diff := cmp.Diff([]engine.MasterKey{a, b, c}, got); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+	for text, want := range map[string]string{masterKeyLines(a) + "# old\n": "64 hexadecimal digits", strings.Repeat(masterKeyLines(a), maxMasterKeys): "more than 16"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := app.masterKeys(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 // A key under which something is must not be lost: of many commands that change
 // the file at once, each adds its key to those of the others, or is refused.
 func TestMasterKeyFileIsChangedByOne(t *testing.T) {

@@ -89,7 +89,7 @@ func TestImportGivenUp(t *testing.T) {
 	}
 	s.fails("was not loaded to its end", "-c", s.config, "export", "--issuer", s.as)
 
-	s.fails("accepts 1 arg", "-c", s.config, "import")
+	s.fails("expected one file, not 0: caddy gatehouse import <file>", "-c", s.config, "import")
 	s.fails("unknown command", "-c", s.config, "import", "--cancel", all)
 	for range 2 {
 		if out := s.gatehouse("", "import", "--cancel"); !strings.Contains(out, "nothing is left") {

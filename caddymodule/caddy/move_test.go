@@ -161,7 +161,7 @@ func TestMove(t *testing.T) {
 	load := s.startJournal()
 	out := s.gatehouse("", "move", "--to", to, "--reload")
 	t.Log(out)
-	if !regexp.MustCompile(`(?s)both sides have the same \d+ rows.*moved; nobody could write for .*reloaded; nobody could write for`).MatchString(out) {
+	if !regexp.MustCompile(`(?s)both sides have the same \d+ rows.*moved; nobody could write for .*reloaded; nobody could write for .*start servers with .* from now on`).MatchString(out) {
 		t.Errorf("the command said: %s", out)
 	}
 	moved := load.acknowledged.Load()

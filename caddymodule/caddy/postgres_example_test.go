@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +24,7 @@ func TestPostgreSQLExample(t *testing.T) {
 	first := prepare(t, "")
 	first.env = append(first.env, "DATABASE_URL="+pgtest.Start(t).Address("postgres"), "GATEHOUSE_MASTER_KEY="+nodesKey)
 	bash := newShell(t, first.env)
-	nodes := 0
+	var nodes []*server
 	for _, step := range consoleBlocks(string(text)) {
 		command := strings.ReplaceAll(step.command, "go run ./caddymodule/caddy", binary)
 		if strings.HasSuffix(command, " run --config examples/postgres/Caddyfile") {
@@ -32,7 +33,7 @@ func TestPostgreSQLExample(t *testing.T) {
 			before, program, _ := strings.Cut(command, binary)
 			node.launch(exec.Command("bash", "-c", before+"exec "+binary+program))
 			node.serves()
-			nodes++
+			nodes = append(nodes, node)
 			continue
 		}
 		output, status, err := bash.run(command)
@@ -40,9 +41,30 @@ func TestPostgreSQLExample(t *testing.T) {
 			t.Errorf("README.md:%d: %s: %v, status %d, prints\n%s\nand not\n%s", step.line, step.command, err, status, output, strings.Join(step.output, "\n"))
 		}
 	}
-	if nodes != 2 {
-		t.Errorf("%d nodes", nodes)
+	if len(nodes) != 2 {
+		t.Fatalf("%d nodes", len(nodes))
 	}
+	balanced(t, nodes[0])
+}
+
+// balanced holds that a node that has ended costs none of the requests that the
+// load balancer of the example takes, whatever their method.
+func balanced(t *testing.T, stopping *server) {
+	balancer := prepare(t, "")
+	balancer.env = append(balancer.env, "PORT=8224", "NODES=127.0.0.1:8220 127.0.0.1:8222")
+	balancer.launch(exec.Command(binary, "run", "--config", "examples/postgres/balancer.Caddyfile"))
+	balancer.serves()
+	ask := func() {
+		t.Helper()
+		for range 10 {
+			get(t, "http://localhost:8224/.well-known/openid-configuration").want(t, http.StatusOK)
+			send(t, http.MethodPost, "http://localhost:8224/token", form("grant_type", "client_credentials"),
+				"Authorization", basic("demo-service", "demo-service-secret")).want(t, http.StatusOK)
+		}
+	}
+	ask()
+	stopping.stop()
+	ask()
 }
 
 // serves waits until a server that was launched serves.

@@ -80,14 +80,17 @@ func persist(work func() (*reply, error)) (r *reply, err error) {
 }
 
 // cacheStats are the first cache's.
-func (s *server) cacheStats() (stats struct{ Hits, Misses, Fetches, Entries int }) {
+func (s *server) cacheStats() (sum struct{ Hits, Misses, Fetches, Entries int }) {
 	s.t.Helper()
 	var list []struct{ Hits, Misses, Fetches, Entries int }
 	r := get(s.t, s.admin+"/gatehouse/cache")
 	if err := json.Unmarshal([]byte(r.body), &list); err != nil || len(list) == 0 {
 		s.t.Fatalf("%d %s: %v", r.status, r.body, err)
 	}
-	return list[0]
+	for _, c := range list {
+		sum.Hits, sum.Misses, sum.Fetches, sum.Entries = sum.Hits+c.Hits, sum.Misses+c.Misses, sum.Fetches+c.Fetches, sum.Entries+c.Entries
+	}
+	return sum
 }
 
 // remembers waits until a token is known for longer than a moment. It is not soon

@@ -77,7 +77,7 @@ func TestXcaddy(t *testing.T) {
 // TestExamplesAreValid: every Caddyfile here adapts without a warning and
 // validates, and validating leaves no file behind.
 func TestExamplesAreValid(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root, "examples", "*", "Caddyfile"))
+	files, err := filepath.Glob(filepath.Join(root, "examples", "*", "*Caddyfile"))
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%d examples, %v", len(files), err)
 	}

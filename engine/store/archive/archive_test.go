@@ -180,6 +180,14 @@ func TestRefusedFiles(t *testing.T) {
 			}
 		})
 	}
+	for file, want := range map[string]string{
+		strings.Replace(whole, `"expires_at":3`, `"expires_at":4`, 1): "it was changed: its checksum is another",
+		without(len(lines) - 3): fmt.Sprintf("it was changed: it had %d rows and has %d", len(lines)-3, len(lines)-4),
+	} {
+		if _, err := read(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
 	newer := strings.Replace(whole, `"version":1`, `"version":2,"more":true`, 1)
 	if _, err := read(newer); !errors.Is(err, archive.ErrNewer) {
 		t.Errorf("a newer file: %v", err)

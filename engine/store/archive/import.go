@@ -13,7 +13,7 @@ import (
 )
 
 // ErrTaken: the store has a service, or a client's id, that the file has too.
-var ErrTaken = errors.New("this store cannot take the services in")
+var ErrTaken = errors.New("the store cannot take the services in")
 
 // Plan is what is known of a file that was read to its end and found whole.
 type Plan struct {

@@ -102,8 +102,11 @@ func (r *Reader) end(value []byte) error {
 	if err := strict(value, &end); err != nil {
 		return r.wrong("the end: %v", err)
 	}
-	if rows := r.line - 2; end.Rows != rows || !bytes.Equal(end.SHA256[:], r.sum.Sum(nil)) {
-		return r.wrong("it was changed: it had %d rows and has %d, or their checksum is another", end.Rows, rows)
+	if rows := r.line - 2; end.Rows != rows {
+		return r.wrong("it was changed: it had %d rows and has %d", end.Rows, rows)
+	}
+	if !bytes.Equal(end.SHA256[:], r.sum.Sum(nil)) {
+		return r.wrong("it was changed: its checksum is another")
 	}
 	if r.lines.Scan() {
 		return r.wrong("something follows its end")

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -36,10 +37,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkBackup(draft.Name(), schema); err != nil {
-			return fmt.Errorf("the copy is not whole: %w", err)
-		}
-		return nil
+		return checkBackup(ctx, draft.Name(), schema)
 	})
 }
 
@@ -70,34 +68,40 @@ func (c *conn) backup(ctx context.Context, path string) (err error) {
 	return b.Finish()
 }
 
-// checkBackup opens a copy that nobody else has open.
-func checkBackup(path string, schema int64) (err error) {
-	c, err := open(dsn(path, "query_only(1)") + "&mode=ro&immutable=1")
+// checkBackup opens a copy that nobody else has open, and reads all of it.
+func checkBackup(ctx context.Context, path string, schema int64) (err error) {
+	connector, err := modernc.NewConnector(dsn(path, "query_only(1)") + "&mode=ro&immutable=1")
 	if err != nil {
-		return openError(err)
+		return err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	err = c.query(func(r row) error {
-		if text := r.text(0); text != "ok" {
-			return fmt.Errorf("%w: %s", column.ErrDamaged, text)
-		}
-		return nil
-	}, "PRAGMA integrity_check")
-	if err != nil {
-		return openError(err)
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var result string
+	var copied int64
+	err = db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&result)
+	if err == nil {
+		err = db.QueryRowContext(ctx, schemaVersion).Scan(&copied)
 	}
-	copied, err := c.schema()
-	if err == nil && copied != schema {
-		err = fmt.Errorf("%w: it has the schema %d, not %d", column.ErrDamaged, copied, schema)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("the copy cannot be read: %w", openError(err))
+	case result != "ok":
+		return fmt.Errorf("%w, and its copy with it; restore an earlier backup: %s", column.ErrDamaged, result)
+	case copied != schema:
+		return fmt.Errorf("the copy is not whole: it has the schema %d, not %d: %w", copied, schema, column.ErrDamaged)
 	}
-	return err
+	return nil
 }
+
+const schemaVersion = "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
 
 // schema is the version of the schema that the database has.
 func (c *conn) schema() (version int64, err error) {
 	err = c.query(func(r row) error {
 		version = r.int(0)
 		return nil
-	}, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied")
+	}, schemaVersion)
 	return version, err
 }

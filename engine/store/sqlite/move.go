@@ -101,7 +101,7 @@ func (s *Store) Move(ctx context.Context, o MoveOptions) (moved Moved, err error
 	if found := m.load.Found(); len(found) > 0 && over {
 		return moved, ErrMoved
 	} else if len(found) > 0 {
-		return moved, fmt.Errorf("%w: the other store has the service %s", ErrNotMoved, found[0].Issuer)
+		return moved, fmt.Errorf("%w: %w: it has the service %s", ErrNotMoved, archive.ErrTaken, found[0].Issuer)
 	}
 	if over {
 		return m.finish(ctx)

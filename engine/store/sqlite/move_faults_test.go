@@ -171,7 +171,7 @@ func TestMoveGivesUp(t *testing.T) {
 				}
 			}}
 		},
-		"the other store has the service": func(to *hooked) MoveOptions {
+		"it has the service https://other.example": func(to *hooked) MoveOptions {
 			if _, err := to.EnsureService(ctx, "https://other.example"); err != nil {
 				t.Fatal(err)
 			}
