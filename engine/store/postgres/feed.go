@@ -24,6 +24,7 @@ const followLimit = 1000
 // transaction takes its numbers last, in the round trip that commits.
 type feed struct {
 	now    func() time.Time
+	node   string
 	notify string // the channel that wakes the others; empty: there is none
 
 	// full is the last moment of which everything has been given, in Unix
@@ -60,7 +61,7 @@ func (f *feed) queue(b *pgx.Batch, changes []model.Change) {
 		FROM n, unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::text[]) WITH ORDINALITY AS u (service, kind, ref, subject, place)
 		RETURNING (SELECT last FROM n)`, int64(n), at, services, kinds, refs, subjects)
 	if f.notify != "" {
-		b.Queue(`SELECT pg_notify($1, '')`, f.notify)
+		b.Queue(`SELECT pg_notify($1, $2)`, f.notify, f.node)
 	}
 }
 

@@ -143,10 +143,13 @@ func (s *Store) listenOnce() {
 	if _, err := conn.Exec(s.ctx, `LISTEN `+pgx.Identifier{s.feed.notify}.Sanitize()); err != nil {
 		return
 	}
-	for {
-		s.wake()
-		if _, err := conn.WaitForNotification(s.ctx); err != nil {
+	for s.wake(); ; {
+		told, err := conn.WaitForNotification(s.ctx)
+		if err != nil {
 			return
+		}
+		if told.Payload != s.name { // else it gave that itself, and reads it at a tick
+			s.wake()
 		}
 	}
 }

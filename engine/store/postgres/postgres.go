@@ -155,7 +155,8 @@ func openStore(ctx context.Context, opts Options) (*Store, error) {
 
 // start reads what the store begins with, and starts its goroutines.
 func (s *Store) start(ctx context.Context, partitioned bool) error {
-	s.feed.now, s.feed.subs, s.clock.report = s.opts.Now, subscribers.New(&s.feed.mu), s.opts.Report
+	s.feed.now, s.feed.node, s.feed.subs = s.opts.Now, s.name, subscribers.New(&s.feed.mu)
+	s.clock.report = s.opts.Report
 	err := s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return s.openFeed(ctx, c.Conn(), s.name) })
 	if err != nil {
 		return err
